@@ -1,0 +1,33 @@
+"""The world: slides, references, readers, encoders, rewards and ``SpotSampling-v0``.
+
+Importing this package registers the environment and imports neither torch nor anndata: public
+names are loaded when they are first used.
+"""
+
+from typing import TYPE_CHECKING
+
+import gymnasium
+import lazy_loader
+
+from scr2st_env._version import __version__
+
+if TYPE_CHECKING:
+    from scr2st_env.errors import InputError
+    from scr2st_env.gaussian_process import Kernel
+    from scr2st_env.reference import CellReference
+    from scr2st_env.slide import PublicSlide, Slide, SlideImage
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "errors": ["InputError"],
+        "gaussian_process": ["Kernel"],
+        "reference": ["CellReference"],
+        "slide": ["PublicSlide", "Slide", "SlideImage"],
+    },
+)
+
+gymnasium.register(
+    id="SpotSampling-v0",
+    entry_point="scr2st_env.envs.spot_sampling:SpotSamplingEnv",
+)

@@ -1,0 +1,206 @@
+"""AnnData in, checked arrays out; complaints name the file, what it lacks and how to make it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anndata
+import numpy as np
+
+from scr2st_env.counts import checked_counts
+from scr2st_env.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+MIN_COUNTS = 5
+
+
+def read_h5ad(source: AnnData | str | Path) -> tuple[AnnData, str]:
+    """Open an AnnData source.
+
+    Parameters
+    ----------
+    source
+        An AnnData object, returned as it is, or the path of an ``.h5ad`` file.
+
+    Returns
+    -------
+    tuple of AnnData and str
+        The object, and how to call it in messages: the path, or ``"AnnData"``.
+
+    Raises
+    ------
+    InputError
+        If the file does not exist or is not an AnnData file.
+    """
+    if isinstance(source, anndata.AnnData):
+        return source, "AnnData"
+    path = Path(source)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; name an .h5ad file")
+    try:
+        return anndata.read_h5ad(path), str(path)
+    except Exception as error:  # h5py and anndata raise half a dozen types for a foreign file
+        raise InputError(f"{path} is not an AnnData .h5ad file ({error})") from error
+
+
+def raw_counts(adata: AnnData, where: str, layer: str | None = None) -> Any:
+    """Return the raw counts: ``layers[layer]``, else ``layers["counts"]``, else ``X``.
+
+    Raises
+    ------
+    InputError
+        If there are none, or they are negative, not finite, or not whole numbers.
+    """
+    if layer is not None and layer not in adata.layers:
+        raise InputError(f"{where} has no layers[{layer!r}]; it has {sorted(adata.layers)}")
+    chosen = layer or ("counts" if "counts" in adata.layers else None)
+    values = adata.X if chosen is None else adata.layers[chosen]
+    if values is None:
+        raise InputError(f"{where} has no counts in X or layers['counts']")
+    counts = checked_counts(values, where)
+    if counts.nnz and not np.array_equal(counts.data, np.rint(counts.data)):
+        place = "X" if chosen is None else f"layers[{chosen!r}]"
+        raise InputError(
+            f"{where} holds fractions in {place}, not raw counts; put raw counts into "
+            "layers['counts']"
+        )
+    return counts
+
+
+def _matrix(adata: AnnData, key: str, where: str, how: str) -> Any:
+    if key not in adata.obsm:
+        have = ", ".join(sorted(adata.obsm)) or "none"
+        raise InputError(f"{where} has no obsm[{key!r}] (it has: {have}); {how}")
+    values = adata.obsm[key]
+    return values.to_numpy() if hasattr(values, "to_numpy") else values
+
+
+def micrometres_per_unit(adata: AnnData) -> float | None:
+    """Return the scale of ``obsm["spatial"]`` where ``uns["spatial"]`` states it, else None."""
+    for library in dict(adata.uns.get("spatial", {})).values():
+        metadata, factors = library.get("metadata", {}), library.get("scalefactors", {})
+        scale = metadata.get("um_per_px_fullres") or factors.get("microns_per_pixel")
+        if scale:
+            return float(scale)
+    return None
+
+
+def _image(adata: AnnData, unit: float) -> tuple[NDArray[np.uint8], float] | None:
+    for library in dict(adata.uns.get("spatial", {})).values():
+        for kind in ("hires", "lowres"):
+            pixels = library.get("images", {}).get(kind)
+            factor = library.get("scalefactors", {}).get(f"tissue_{kind}_scalef")
+            if pixels is not None and factor:
+                array = np.asarray(pixels)
+                if array.dtype != np.uint8:  # scanpy keeps floats in 0..1
+                    array = (np.clip(array, 0, 1) * 255).astype(np.uint8)
+                return array[..., :3], float(factor) / unit
+    return None
+
+
+def slide_arrays(
+    source: AnnData | str | Path,
+    *,
+    features: str | None = "X_patch",
+    embedding: str | None = "X_cell",
+    types: str | None = "X_type",
+    spatial: str = "spatial",
+    layer: str | None = None,
+    min_counts: int = MIN_COUNTS,
+    name: str | None = None,
+    patient: str | None = None,
+    live: bool = False,
+) -> dict[str, Any]:
+    """Read what :meth:`scr2st_env.Slide.make` needs from an AnnData object or ``.h5ad`` file.
+
+    Parameters
+    ----------
+    source
+        An AnnData object or a path; never modified.
+    features
+        ``obsm`` key of the patch features; None for an image-free slide.
+    embedding
+        ``obsm`` key of the spots' images in the reference's space; None to do without.
+    types
+        ``obsm`` key of the cell-type composition, its names in ``uns[types + "_names"]`` (or the
+        columns of a data frame); None to do without.
+    spatial
+        ``obsm`` key of the positions (x, y).
+    layer
+        Layer of the raw counts; default ``layers["counts"]``, else ``X``.
+    min_counts
+        A spot with fewer counts cannot be bought: it would reveal nothing.
+    name
+        Default: the file's stem, else the only key of ``uns["spatial"]``.
+    patient
+        Default: ``obs["patient"]`` where it has one value, else the slide's name.
+    live
+        Read no expression, even where there is some.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of :meth:`scr2st_env.Slide.make`; ``image`` is (pixels, scale) or None.
+
+    Raises
+    ------
+    InputError
+        Naming what is missing, in which file, and how to make it.
+    """
+    adata, where = read_h5ad(source)
+    libraries = list(adata.uns.get("spatial", {}))
+    if name is None:
+        named = libraries[0] if len(libraries) == 1 else None
+        name = Path(where).stem if where != "AnnData" else named
+        if name is None:
+            raise InputError("this AnnData has no single key in uns['spatial']; pass name=")
+    where = f"slide {name!r}" + (f" ({where})" if where != "AnnData" else "")
+    xy = np.asarray(_matrix(adata, spatial, where, "store the positions (x, y) of the spots there"))
+    unit = micrometres_per_unit(adata) if spatial == "spatial" else None
+    unit = unit or 1.0
+    patch = None
+    if features is not None:
+        patch = _matrix(
+            adata, features, where, "run 'scr2st features' or name a key with features="
+        )
+    arrays: dict[str, Any] = {
+        "name": name,
+        "coordinates": xy[:, :2] * unit,
+        "features": patch,
+        "spot_names": adata.obs_names.tolist(),
+        "patient": patient or _single(adata, "patient") or "",
+        "encoder": str(adata.uns.get(f"{features}_encoder", "")),
+        "image": _image(adata, unit),
+    }
+    if live or adata.X is None or adata.n_vars == 0:
+        return arrays
+    counts = raw_counts(adata, where, layer)
+    totals = np.asarray(counts.sum(axis=1)).ravel()
+    if not (totals >= min_counts).any():
+        raise InputError(f"{where} has no spot with {min_counts} counts or more")
+    how = "run 'scr2st embed' or name another key"
+    if embedding is not None:
+        arrays["embedding"] = _matrix(adata, embedding, where, how)
+    if types is not None:
+        arrays["types"] = _matrix(adata, types, where, how)
+        columns = getattr(adata.obsm[types], "columns", None)
+        labels = adata.uns.get(f"{types}_names", columns)
+        if labels is None:
+            raise InputError(f"{where} has no uns['{types}_names']: the names of the cell types")
+        arrays["type_names"] = [str(label) for label in labels]
+    return arrays | {
+        "counts": counts,
+        "genes": adata.var_names.tolist(),
+        "measurable": totals >= min_counts,
+    }
+
+
+def _single(adata: AnnData, column: str) -> str | None:
+    if column not in adata.obs:
+        return None
+    values = adata.obs[column].astype(str).unique()
+    return str(values[0]) if len(values) == 1 else None

@@ -1,0 +1,69 @@
+"""Checks that every array passes on its way in."""
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from scr2st_env.errors import InputError
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int32]
+BoolArray = NDArray[np.bool_]
+
+
+class Shared:
+    """Immutable, so that a copy is the object itself: workers and wrappers share the arrays."""
+
+    def __copy__(self) -> Self:
+        """Return the object itself."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return the object itself."""
+        return self
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a contiguous, read-only view or copy of ``array``."""
+    array = np.ascontiguousarray(array)
+    if array.flags.writeable:
+        array = array.copy() if not array.flags.owndata else array
+        array.setflags(write=False)
+    return array
+
+
+def finite_matrix(values: ArrayLike, name: str, n_rows: int | None = None) -> FloatArray:
+    """Check and freeze a finite two-dimensional float32 array.
+
+    Parameters
+    ----------
+    values
+        Anything array-like of shape (n, d).
+    name
+        What the array is, for the error message.
+    n_rows
+        The number of rows that it must have, where that is known.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, d)
+        A read-only copy; the input is never touched.
+
+    Raises
+    ------
+    InputError
+        If the shape is wrong or a value is not finite.
+    """
+    array = np.array(values, dtype=np.float32, copy=True)
+    if array.ndim != 2:
+        raise InputError(f"{name} must have two dimensions, got shape {array.shape}")
+    if n_rows is not None and array.shape[0] != n_rows:
+        raise InputError(f"{name} has {array.shape[0]} rows, but there are {n_rows} spots or cells")
+    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    if bad.size:
+        raise InputError(
+            f"{name} has NaN or infinite values in {bad.size} rows (first: row {bad[0]}); "
+            "remove or fill these rows"
+        )
+    return frozen(array)

@@ -1,0 +1,101 @@
+"""Counts: their checks, and the one normalisation that targets use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from scr2st_env.arrays import FloatArray, finite_matrix, frozen
+from scr2st_env.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+COUNTS_PER = 10_000.0
+
+
+def checked_counts(counts: Any, where: str) -> sparse.csr_matrix:
+    """Return counts as CSR after checking that they are finite and not negative.
+
+    Parameters
+    ----------
+    counts
+        Dense or sparse, (n, G).
+    where
+        Beginning of an error message: what these counts belong to.
+
+    Returns
+    -------
+    csr_matrix
+        Sharing memory with the input where that was CSR already; never modified.
+
+    Raises
+    ------
+    InputError
+        If a count is NaN, infinite or negative, or the array is not two-dimensional.
+    """
+    if not sparse.issparse(counts):
+        counts = np.asarray(counts)
+        if counts.ndim != 2:
+            raise InputError(f"{where} counts must have two dimensions, got {counts.shape}")
+    matrix = sparse.csr_matrix(counts)
+    if not np.isfinite(matrix.data).all():
+        raise InputError(f"{where} counts contain NaN or infinite values; give raw counts")
+    if (matrix.data < 0).any():
+        raise InputError(f"{where} counts contain negative values; give raw counts")
+    return matrix
+
+
+def checked_types(
+    types: ArrayLike, type_names: Sequence[str], n_spots: int, where: str
+) -> tuple[FloatArray, tuple[str, ...]]:
+    """Return the composition with rows summing to 1, and its column names.
+
+    Raises
+    ------
+    InputError
+        If a share is negative, a row is all zero, or names and columns differ in number.
+    """
+    composition = finite_matrix(types, f"{where} types", n_spots)
+    labels = tuple(str(label) for label in type_names)
+    if len(labels) != composition.shape[1]:
+        raise InputError(
+            f"{where} {len(labels)} type names for {composition.shape[1]} columns of types"
+        )
+    totals = composition.sum(axis=1, keepdims=True)
+    if (composition < 0).any() or (totals <= 0).any():
+        raise InputError(f"{where} types must be non-negative shares with a positive sum per spot")
+    return frozen((composition / totals).astype(np.float32)), labels
+
+
+def log_normalise(counts: Any, totals: ArrayLike | None = None) -> NDArray[np.float32]:
+    """Return log1p of counts per 10,000, dense.
+
+    Parameters
+    ----------
+    counts
+        Dense or sparse raw counts, (n, G).
+    totals
+        Counts of each row over **all** its genes, (n,), where ``counts`` holds only some of them;
+        default: the row sums. A row without counts becomes zeros, never NaN.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, G)
+
+    Examples
+    --------
+    >>> log_normalise([[1, 1], [0, 0]]).round(2).tolist()
+    [[8.52, 8.52], [0.0, 0.0]]
+    """
+    matrix = sparse.csr_matrix(counts, dtype=np.float64)
+    row_sums = np.asarray(matrix.sum(axis=1)).ravel() if totals is None else np.asarray(totals)
+    factors = np.divide(
+        COUNTS_PER, row_sums, out=np.zeros(len(row_sums), np.float64), where=row_sums > 0
+    )
+    dense: NDArray[np.float64] = sparse.diags_array(factors).dot(matrix).toarray()
+    return np.log1p(dense, out=dense).astype(np.float32)

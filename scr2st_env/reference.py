@@ -1,0 +1,165 @@
+"""The single-cell atlas that says what is novel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scr2st_env.arrays import FloatArray, IntArray, Shared, finite_matrix, frozen
+from scr2st_env.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from anndata import AnnData
+    from numpy.typing import ArrayLike
+
+N_STATES = 100
+
+
+@dataclass(frozen=True, eq=False)
+class CellReference(Shared):
+    """A labelled single-cell atlas in an embedding space, with its cell states.
+
+    Parameters
+    ----------
+    embedding
+        Cells in the embedding space, float32, (M, E).
+    cell_types
+        Index into ``type_names`` of each cell, int32, (M,).
+    type_names
+        T names.
+    states
+        Cell states: k-means centroids of ``embedding``, float32, (C, E).
+    bandwidth
+        Root mean squared distance of a cell to its state: the width at which a measured spot
+        counts as near to a state.
+    """
+
+    embedding: FloatArray  # (M, E)
+    cell_types: IntArray  # (M,)
+    type_names: tuple[str, ...]
+    states: FloatArray  # (C, E)
+    bandwidth: float
+
+    @property
+    def n_states(self) -> int:
+        """Number of cell states, C."""
+        return len(self.states)
+
+    @property
+    def n_dimensions(self) -> int:
+        """Width of the embedding, E."""
+        return int(self.embedding.shape[1])
+
+    @classmethod
+    def make(
+        cls,
+        embedding: ArrayLike,
+        labels: Sequence[str],
+        *,
+        n_states: int = N_STATES,
+        type_names: Sequence[str] | None = None,
+        seed: int = 0,
+    ) -> CellReference:
+        """Build a reference from arrays; its states are found by k-means.
+
+        Parameters
+        ----------
+        embedding
+            (M, E).
+        labels
+            Cell type of each cell, (M,).
+        n_states
+            Number of cell states, C.
+        type_names
+            Order of the types; default sorted.
+        seed
+            Of k-means (scikit-learn's: faiss's subsamples and ends 4-5 % worse).
+
+        Returns
+        -------
+        CellReference
+
+        Raises
+        ------
+        InputError
+            If there are fewer cells than states, fewer than two types, or bad values.
+        """
+        from sklearn.cluster import KMeans
+
+        cells = finite_matrix(embedding, "reference: embedding")
+        names = np.asarray(labels, dtype=np.str_)
+        if names.shape != (len(cells),):
+            raise InputError(f"reference: {names.size} cell-type labels for {len(cells)} cells")
+        if not 1 <= n_states <= len(cells):
+            raise InputError(
+                f"reference: n_states={n_states} but there are {len(cells)} cells; "
+                "ask for at most as many states as cells"
+            )
+        kinds = tuple(type_names) if type_names is not None else tuple(sorted(set(names.tolist())))
+        if len(kinds) < 2:
+            raise InputError(f"reference: needs at least two cell types, has {list(kinds)}")
+        code = {kind: index for index, kind in enumerate(kinds)}
+        unknown = sorted(set(names.tolist()) - set(kinds))
+        if unknown:
+            raise InputError(f"reference: cell type {unknown[0]!r} is not among type_names")
+        model = KMeans(n_states, n_init=4, random_state=seed).fit(cells)
+        spread = float(np.sqrt(model.inertia_ / len(cells)))
+        return cls(
+            embedding=cells,
+            cell_types=frozen(np.array([code[name] for name in names.tolist()], np.int32)),
+            type_names=kinds,
+            states=finite_matrix(model.cluster_centers_, "reference: states"),
+            bandwidth=spread if spread > 0 else 1.0,
+        )
+
+    @classmethod
+    def from_anndata(
+        cls,
+        source: AnnData | str | Path,
+        *,
+        embedding: str = "X_cell",
+        cell_type: str = "cell_type",
+        n_states: int = N_STATES,
+        seed: int = 0,
+    ) -> CellReference:
+        """Build a reference from an AnnData object or an ``.h5ad`` file.
+
+        Parameters
+        ----------
+        source
+            An AnnData object or a path; never modified.
+        embedding
+            ``obsm`` key of the cells' embedding (``X_cell``, ``X_scgpt``, ``X_scvi``, ...).
+        cell_type
+            ``obs`` column of the labels.
+        n_states, seed
+            See :meth:`make`.
+
+        Returns
+        -------
+        CellReference
+
+        Raises
+        ------
+        InputError
+            Naming what is missing, in which file, and how to make it.
+        """
+        from scr2st_env.anndata_io import read_h5ad
+
+        adata, where = read_h5ad(source)
+        where = f"reference ({where})"
+        if embedding not in adata.obsm:
+            raise InputError(
+                f"{where} has no obsm[{embedding!r}]; run 'scr2st embed' or name another key"
+            )
+        if cell_type not in adata.obs:
+            raise InputError(
+                f"{where} has no obs[{cell_type!r}]; it has {', '.join(adata.obs.columns)}"
+            )
+        labels: Any = adata.obs[cell_type].astype(str).tolist()
+        return cls.make(adata.obsm[embedding], labels, n_states=n_states, seed=seed)
