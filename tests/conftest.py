@@ -10,6 +10,7 @@ from scr2st_env import CellReference, Slide
 
 N_TYPES = 3
 N_DIMENSIONS = 4
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def toy_slide(
@@ -69,11 +70,50 @@ def data_folder() -> Path | None:
     """The real data: SCR2ST_DATA, else ../shared/data beside the checkout, else None."""
     named = os.environ.get("SCR2ST_DATA")
     if named is not None:
-        if not (Path(named) / "her2st").is_dir():
-            pytest.exit(f"SCR2ST_DATA={named} holds no folder her2st/", returncode=2)
         return Path(named)
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"
     return beside if (beside / "her2st").is_dir() else None
+
+
+def complaint_about_real_data() -> str | None:
+    """Why the data that SCR2ST_DATA names cannot be used, or None."""
+    named = os.environ.get("SCR2ST_DATA")
+    if named is None:
+        return None
+    try:
+        sections = sorted((Path(named) / "her2st").glob("*.h5ad"))
+        if not sections:
+            return f"SCR2ST_DATA={named} holds no section her2st/*.h5ad"
+        for path in [*sections, *(Path(named) / "reference").glob("*.h5ad")]:
+            with path.open("rb") as file:
+                if file.read(len(HDF5_SIGNATURE)) != HDF5_SIGNATURE:
+                    return f"SCR2ST_DATA={named}: {path} is not an .h5ad file"
+    except OSError as error:
+        return f"SCR2ST_DATA={named} cannot be read: {error}"
+    return None
+
+
+def pytest_configure() -> None:
+    """Tests that were asked for and cannot run are a failure, never a silent skip."""
+    complaint = complaint_about_real_data()
+    if complaint is not None:
+        raise pytest.UsageError(complaint)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    count = {
+        outcome: sum(
+            "real_data" in report.keywords
+            for report in terminalreporter.stats.get(outcome, [])
+            if isinstance(report, pytest.TestReport)
+        )
+        for outcome in ("passed", "failed", "skipped")
+    }
+    place = data_folder() or "no data: set SCR2ST_DATA to the folder that holds her2st/"
+    terminalreporter.write_line(
+        f"real-data tests: {count['passed'] + count['failed']} ran, {count['failed']} failed, "
+        f"{count['skipped']} skipped ({place})"
+    )
 
 
 @pytest.fixture
