@@ -1,1 +1,19 @@
-"""Placeholder."""
+"""Patch encoders: from H&E crops to feature vectors."""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from scr2st_env.encoders.base import PatchEncoder, get_encoder, register_encoder
+    from scr2st_env.encoders.cache import encode_cached
+    from scr2st_env.encoders.histology import HistologyEncoder
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "base": ["PatchEncoder", "get_encoder", "register_encoder"],
+        "cache": ["encode_cached"],
+        "histology": ["HistologyEncoder"],
+    },
+)
