@@ -1,0 +1,178 @@
+"""The slides of a benchmark, and their images in the reference's space, fold by fold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.her2st import IMAGED, SECTIONS, load_atlas, load_sections
+from scr2st_env.errors import InputError
+from scr2st_env.reference import CellReference
+from scr2st_env.slide import Slide
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+    from benchmarks.config import BenchmarkConfig
+    from scr2st_env.arrays import FloatArray
+
+NAMED = ("synthetic", "her2st-imaged", "her2st")
+
+
+@dataclass(frozen=True)
+class Study:
+    """Fully measured slides of several patients, and a single-cell reference.
+
+    Parameters
+    ----------
+    slides
+        By name. Their embeddings are replaced fold by fold, unless ``reference`` is given.
+    sections
+        The slides as AnnData, by name, where they are to be embedded.
+    atlas
+        The single-cell reference as AnnData; None where the slides came embedded.
+    reference
+        The reference in the space of the slides' embeddings, where they came with one.
+    cell_type
+        ``obs`` column of the atlas's labels.
+    n_states
+        Number of cell states.
+    """
+
+    slides: dict[str, Slide]
+    sections: dict[str, AnnData] = field(default_factory=dict, repr=False)
+    atlas: AnnData | None = field(default=None, repr=False)
+    reference: CellReference | None = None
+    cell_type: str = "cell_type"
+    n_states: int = 100
+
+    @property
+    def patients(self) -> dict[str, str]:
+        """Patient of each slide."""
+        return {name: slide.patient for name, slide in self.slides.items()}
+
+    @property
+    def imaged(self) -> bool:
+        """Whether the slides have patch features."""
+        return all(slide.public.n_features > 0 for slide in self.slides.values())
+
+    def embedded(
+        self, training: Sequence[str], names: Sequence[str]
+    ) -> tuple[dict[str, Slide], CellReference]:
+        """Embed slides in a space whose statistics come from the training slides.
+
+        Parameters
+        ----------
+        training
+            Slides from which the embedder learns how the spots' platform differs from the
+            reference's. In the protocol ``within-slide`` they are other patients' slides: a
+            single section cannot say, before it is measured, how its counts are distributed.
+        names
+            Slides to embed.
+
+        Returns
+        -------
+        tuple of dict and CellReference
+            The named slides with embedding and cell types, and the reference in that space.
+        """
+        if self.reference is not None:
+            return {name: self.slides[name] for name in names}, self.reference
+        from scr2st_env.embedders import PCAEmbedder
+
+        if self.atlas is None:
+            raise InputError("slides without embeddings need a reference; name one with reference=")
+        embedder = PCAEmbedder()
+        embedder.fit(self.atlas, slides=[self.sections[name] for name in training])
+        types, type_names = self.composition(names)
+        embedded = {
+            name: self.slides[name].with_embedding(
+                embedder.transform(self.sections[name]), types[name], type_names
+            )
+            for name in names
+        }
+        labels = self.atlas.obs[self.cell_type].astype(str).tolist()
+        reference = CellReference.make(
+            embedder.transform(self.atlas), labels, n_states=self.n_states, type_names=type_names
+        )
+        return embedded, reference
+
+    def composition(self, names: Sequence[str]) -> tuple[dict[str, FloatArray], tuple[str, ...]]:
+        """Return the cell-type composition of slides; it depends on the reference alone."""
+        from scr2st_env.embedders import TypeComposition
+
+        model = TypeComposition()
+        model.fit(self.atlas)
+        shares = {name: model.transform(self.sections[name]) for name in names}
+        return shares, tuple(model.type_names)
+
+
+def load_study(config: BenchmarkConfig) -> Study:
+    """Load the slides and the reference that a configuration names.
+
+    Parameters
+    ----------
+    config
+        Its ``slides``, ``reference``, ``features``, ``encoder`` and ``sections``.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    InputError
+        If a cohort, file or section is missing.
+    """
+    named = [name for name in config.slides if name in NAMED]
+    if named and len(config.slides) > 1:
+        raise InputError(f"slides holds {named[0]!r} and others; name one cohort, or only paths")
+    if named == ["synthetic"]:
+        from scr2st_env import synthetic
+
+        loaded = {slide.name: slide for slide in synthetic.load_slides()}
+        return Study(
+            {name: loaded[name] for name in _kept(tuple(loaded), config)},
+            reference=synthetic.load_reference(),
+        )
+    if named:
+        imaged = named == ["her2st-imaged"]
+        names = _kept(IMAGED if imaged else SECTIONS, config)
+        sections = load_sections(names, encoder=config.encoder if imaged else None)
+        atlas = load_atlas()
+    else:
+        if not config.reference:
+            raise InputError("slides given as paths need the path of a reference too")
+        sections, atlas = _read_paths(config)
+        sections = {name: sections[name] for name in _kept(tuple(sections), config)}
+        imaged = bool(config.features)
+    features = (config.features or "X_patch") if imaged else None
+    slides = {
+        name: Slide.from_anndata(adata, name=name, features=features, embedding=None, types=None)
+        for name, adata in sections.items()
+    }
+    return Study(slides, sections, atlas, cell_type=config.cell_type, n_states=config.n_states)
+
+
+def _read_paths(config: BenchmarkConfig) -> tuple[dict[str, AnnData], AnnData]:
+    from scr2st_env.anndata_io import read_h5ad
+
+    sections: dict[str, AnnData] = {}
+    for path in config.slides:
+        name = Path(path).stem
+        if name in sections:
+            raise InputError(f"{path}: another slide is named {name!r} too; rename the file")
+        sections[name] = read_h5ad(path)[0]
+    atlas = read_h5ad(config.reference)[0]
+    if config.cell_type not in atlas.obs:
+        raise InputError(f"{config.reference} has no obs[{config.cell_type!r}]; set cell_type")
+    return sections, atlas
+
+
+def _kept(names: tuple[str, ...], config: BenchmarkConfig) -> tuple[str, ...]:
+    unknown = [name for name in config.sections if name not in names]
+    if unknown:
+        raise InputError(f"sections: {unknown[0]!r} is not among {', '.join(names)}")
+    return tuple(config.sections) or names

@@ -1,0 +1,107 @@
+"""The real sections: HER2-positive breast cancer (Andersson et al., Nature Communications 2021)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scr2st_env.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+IMAGED = ("A1", "B4", "C2", "C3", "C4", "C5", "C6")
+SECTIONS = tuple(
+    f"{patient}{number}"
+    for patient, count in zip("ABCDEFGH", (6, 6, 6, 6, 3, 3, 3, 3), strict=True)
+    for number in range(1, count + 1)
+)
+VARIABLE = "SCR2ST_DATA"
+
+
+def data_folder() -> Path:
+    """Return the folder that holds ``her2st/`` and ``reference/``.
+
+    Named by the environment variable ``SCR2ST_DATA``, else ``../shared/data`` beside the checkout.
+
+    Raises
+    ------
+    InputError
+        If it is not there.
+    """
+    named = os.environ.get(VARIABLE)
+    checkout = Path(__file__).resolve().parents[1]
+    folder = Path(named) if named else checkout.parent / "shared" / "data"
+    if not (folder / "her2st").is_dir():
+        said = f"{VARIABLE}={named}" if named else f"{VARIABLE} is not set and {folder}"
+        raise InputError(
+            f"{said} holds no folder her2st/; set {VARIABLE} to the folder with the HER2ST sections"
+        )
+    return folder
+
+
+def load_sections(names: Sequence[str], *, encoder: str | None = None) -> dict[str, AnnData]:
+    """Read sections, and encode their H&E patches where asked to.
+
+    Parameters
+    ----------
+    names
+        Sections, such as ``("B4", "C2")``.
+    encoder
+        Name of the patch encoder, whose features go to ``obsm["X_patch"]``; None reads no image.
+        Features are cached on disk by the content of the patches.
+
+    Returns
+    -------
+    dict of str to AnnData
+        In the order of ``names``.
+
+    Raises
+    ------
+    InputError
+        If there is no such section, or no patches of it.
+    """
+    from scr2st_env.anndata_io import read_h5ad
+
+    folder = data_folder() / "her2st"
+    sections = {}
+    for name in names:
+        if name not in SECTIONS:
+            raise InputError(f"HER2ST has no section {name!r}; it has {', '.join(SECTIONS)}")
+        adata, _ = read_h5ad(folder / f"{name}.h5ad")
+        if encoder is not None:
+            adata.obsm["X_patch"] = _features(folder / "patches" / f"{name}.npz", adata, encoder)
+            adata.uns["X_patch_encoder"] = encoder
+        sections[name] = adata
+    return sections
+
+
+def load_atlas() -> AnnData:
+    """Read the single-cell reference of human breast.
+
+    Raises
+    ------
+    InputError
+        If it is not in the data folder.
+    """
+    from scr2st_env.anndata_io import read_h5ad
+
+    return read_h5ad(data_folder() / "reference" / "breast_sc_reference.h5ad")[0]
+
+
+def _features(path: Path, adata: AnnData, encoder: str) -> np.ndarray[tuple[int, ...], np.dtype]:
+    from scr2st_env.patches import read_patches
+
+    from scr2st_env.encoders import encode_cached, get_encoder
+
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; only {', '.join(IMAGED)} have H&E patches")
+    names, patches = read_patches(path)
+    if list(names) != adata.obs_names.tolist():
+        raise InputError(f"{path} and its .h5ad name different spots; fetch both anew")
+    return encode_cached(get_encoder(encoder), patches)
