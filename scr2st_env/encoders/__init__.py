@@ -7,6 +7,7 @@ import lazy_loader
 if TYPE_CHECKING:
     from scr2st_env.encoders.base import PatchEncoder, get_encoder, register_encoder
     from scr2st_env.encoders.cache import encode_cached
+    from scr2st_env.encoders.featurise import featurise_anndata
     from scr2st_env.encoders.histology import HistologyEncoder
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
@@ -14,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "base": ["PatchEncoder", "get_encoder", "register_encoder"],
         "cache": ["encode_cached"],
+        "featurise": ["featurise_anndata"],
         "histology": ["HistologyEncoder"],
     },
 )

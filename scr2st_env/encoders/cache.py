@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -20,20 +20,9 @@ if TYPE_CHECKING:
 
     from scr2st_env.arrays import FloatArray
     from scr2st_env.encoders.base import PatchEncoder
+    from scr2st_env.patches.source import PatchSource
 
 CHUNK = 128  # patches per file and per task: 19 MB of 224 x 224 pixels
-
-
-class PatchSource(Protocol):
-    """Patches that can be read in slices; an array of them is one."""
-
-    def __len__(self) -> int:
-        """Return the number of patches."""
-        ...
-
-    def __getitem__(self, part: slice, /) -> NDArray[np.uint8]:
-        """Return some patches, uint8 (n, height, width, 3)."""
-        ...
 
 
 def cache_folder() -> Path:

@@ -1,0 +1,19 @@
+"""H&E patches: read from files, or cut around the spots of a section's image."""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from scr2st_env.patches.jpeg_file import patches_of, read_patches
+    from scr2st_env.patches.section_image import cut_patches, image_patches, read_image
+    from scr2st_env.patches.source import PatchSource, patches_for
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "jpeg_file": ["patches_of", "read_patches"],
+        "section_image": ["cut_patches", "image_patches", "read_image"],
+        "source": ["PatchSource", "patches_for"],
+    },
+)
