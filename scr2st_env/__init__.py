@@ -12,17 +12,23 @@ import lazy_loader
 from scr2st_env._version import __version__
 
 if TYPE_CHECKING:
+    from scr2st_env.envs.spot_sampling import SpotSamplingEnv
     from scr2st_env.errors import InputError
     from scr2st_env.gaussian_process import Kernel
     from scr2st_env.reference import CellReference
+    from scr2st_env.rewards.base import Setting, Term
+    from scr2st_env.rewards.weights import RewardWeights
     from scr2st_env.slide import PublicSlide, Slide, SlideImage
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "envs.spot_sampling": ["SpotSamplingEnv"],
         "errors": ["InputError"],
         "gaussian_process": ["Kernel"],
         "reference": ["CellReference"],
+        "rewards.base": ["Setting", "Term"],
+        "rewards.weights": ["RewardWeights"],
         "slide": ["PublicSlide", "Slide", "SlideImage"],
     },
 )

@@ -1,1 +1,12 @@
-"""Placeholder."""
+"""The environment ``SpotSampling-v0``."""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from scr2st_env.envs.spot_sampling import SpotSamplingEnv
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"spot_sampling": ["SpotSamplingEnv"]}
+)

@@ -1,0 +1,327 @@
+"""``SpotSampling-v0``: the rules of buying spots on a slide under a budget."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any, Literal
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.error import ResetNeeded
+
+from scr2st_env.arrays import BoolArray
+from scr2st_env.envs.episode import Episode
+from scr2st_env.envs.observation import ObservationLayout, ObservationMode
+from scr2st_env.envs.slides import (
+    checked_round_size,
+    make_settings,
+    read_reference,
+    read_slides,
+    spot_indices,
+)
+from scr2st_env.errors import InputError
+from scr2st_env.reference import N_STATES
+from scr2st_env.rewards.weights import BoundReward, make_reward
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from scr2st_env.envs.rendering import SlidePicture
+    from scr2st_env.envs.slides import ReferenceSource, SlideSource, SpotSets
+    from scr2st_env.rewards.base import Setting, Term
+    from scr2st_env.rewards.weights import RewardWeights
+    from scr2st_env.slide import PublicSlide, Slide
+
+_OPTIONS = ("slide", "excluded")
+
+
+class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
+    """Buy spots of a tissue slide, one by one, until the budget is spent.
+
+    **Action** ``Discrete(N)``: the spot to buy next. A spot that is bought already, excluded or
+    padding spends budget and earns nothing. **Observation** ``Dict``: the slide's public part and
+    the selection mask; with ``feedback=True`` also the embeddings of spots whose round is back.
+    **Reward**: the increase of potentials of the measured set, paid when a round is back.
+    **Episode end**: the budget is spent, or nothing is left to buy; it is never truncated.
+
+    Parameters
+    ----------
+    slides
+        Slides, paths of ``.h5ad`` files or AnnData objects; None for the embedded synthetic
+        tissue. With several, one is drawn at every reset.
+    reference
+        The single-cell atlas, in the same forms; None where no term needs it, or, without
+        ``slides``, for the embedded one.
+    budget
+        How many spots may be bought: a count (int), or a fraction in (0, 1] of **all** spots of
+        the slide (float), rounded, at least 1. Initial spots are not charged.
+    round_size
+        Spots sent to the sequencer together; feedback and reward arrive when the last of them is
+        bought, and a short last round settles at the end of the episode.
+    excluded
+        Spots that can never be bought (a test part, damaged tissue), by slide name.
+    initial
+        Spots that are measured from the start, free of charge, by slide name.
+    feedback
+        Whether the embeddings of measured spots are observed.
+    observation
+        ``"full"``, ``"compact"`` (the static arrays give way to the slide's index) or ``"picks"``
+        (the masks, too, give way to the list of picks).
+    reward
+        :class:`~scr2st_env.RewardWeights` or a mapping of them; ``"released"`` for the authors'
+        formula, for comparison only.
+    terms
+        Reward terms of your own.
+    features, embedding, types
+        Keys in ``obsm`` of the AnnData objects; ``features=None`` for slides without an image.
+    n_states
+        Cell states of a reference that is read from AnnData.
+    info_mask
+        Whether ``info["action_mask"]`` is filled; without it a step is faster.
+    render_mode
+        ``"rgb_array"`` or None.
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be used; the message names the slide and the way out.
+
+    Notes
+    -----
+    ``docs/environment.md`` has every detail.
+
+    Examples
+    --------
+    >>> import gymnasium as gym
+    >>> import scr2st_env
+    >>> env = gym.make("SpotSampling-v0", budget=5)
+    >>> observation, info = env.reset(seed=0)
+    >>> terminated = False
+    >>> while not terminated:
+    ...     action = env.action_space.sample(info["action_mask"].astype("int8"))
+    ...     observation, reward, terminated, truncated, info = env.step(action)
+    >>> int(observation["mask"].sum()), truncated
+    (5, False)
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - Gymnasium's form
+
+    def __init__(
+        self,
+        slides: Sequence[SlideSource] | None = None,
+        reference: ReferenceSource | None = None,
+        *,
+        budget: float = 0.1,
+        round_size: int = 1,
+        excluded: SpotSets | None = None,
+        initial: SpotSets | None = None,
+        feedback: bool = False,
+        observation: ObservationMode = "full",
+        reward: RewardWeights | Mapping[str, float] | Literal["released"] | None = None,
+        terms: Sequence[Term] = (),
+        features: str | None = "X_patch",
+        embedding: str | None = "X_cell",
+        types: str | None = "X_type",
+        n_states: int = N_STATES,
+        info_mask: bool = True,
+        render_mode: str | None = None,
+    ) -> None:
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise InputError(f"render_mode must be 'rgb_array' or None, got {render_mode!r}")
+        if slides is None:
+            from scr2st_env import synthetic
+
+            slides = synthetic.load_slides()
+            reference = synthetic.load_reference() if reference is None else reference
+        self.slides = read_slides(slides, features=features, embedding=embedding, types=types)
+        atlas = read_reference(reference, embedding=embedding, n_states=n_states)
+        self.render_mode = render_mode
+        self._settings = make_settings(self.slides, atlas, budget, excluded, initial)
+        self._round_size = checked_round_size(round_size)
+        self._reward = make_reward(reward, terms)
+        for setting in self._settings:
+            if setting.slide.hidden is not None:
+                self._reward.check(setting)
+        self._bound: dict[int, BoundReward] = {}
+        self._info_mask = info_mask
+        self._layout = ObservationLayout(self._settings, observation, feedback=feedback)
+        self.observation_space = self._layout.space
+        self.action_space = spaces.Discrete(self._layout.n_rows)
+        self._episode: Episode | None = None
+        self._payer: BoundReward | None = None
+        self._picture: SlidePicture | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Begin an episode.
+
+        Parameters
+        ----------
+        seed
+            Of the environment's own generator, which draws the slide.
+        options
+            ``"slide"``: name of the slide to play. ``"excluded"``: further spots of it that cannot
+            be bought in this episode; options only ever narrow the choice.
+
+        Returns
+        -------
+        tuple of dict and dict
+            Observation and info.
+
+        Raises
+        ------
+        InputError
+            If an option is unknown, or leaves nothing to buy.
+        """
+        super().reset(seed=seed)
+        chosen = dict(options or {})
+        unknown = sorted(set(chosen) - set(_OPTIONS))
+        if unknown:
+            raise InputError(f"unknown reset option {unknown[0]!r}; options are {list(_OPTIONS)}")
+        index = self._slide_index(chosen.get("slide"))
+        setting, self._payer = self._setting_of(index, chosen.get("excluded"))
+        if self._payer is not None:
+            self._payer.reset(setting.initial)
+        self._episode = Episode(setting, index, self._layout.n_rows, self._round_size)
+        self._picture = None
+        return self._layout.write(self._episode), self._info(self._nothing_paid(), wasted=False)
+
+    def step(
+        self, action: np.int64 | int
+    ) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """Buy a spot.
+
+        Parameters
+        ----------
+        action
+            Index of the spot, 0..N-1.
+
+        Returns
+        -------
+        tuple
+            Observation, reward (float), terminated (bool), truncated (always False), info.
+
+        Raises
+        ------
+        gymnasium.error.ResetNeeded
+            Before the first reset and after the end of an episode.
+        InputError
+            If the action is not in the action space.
+        """
+        episode = self._playing()
+        if episode.is_over:
+            raise ResetNeeded("the episode is over: call reset() before the next step()")
+        is_bought = episode.buy(self._checked(action))
+        is_over = episode.is_over
+        parts = self._nothing_paid()
+        if episode.round_is_full or is_over:
+            back = episode.close_round()
+            parts = self._payer.settle(back) if self._payer is not None else parts
+        info = self._info(parts, wasted=not is_bought)
+        return self._layout.write(episode), float(sum(parts.values())), is_over, False, info
+
+    def render(self) -> Any:
+        """Return a picture of the episode, uint8, shape (height, width, 3)."""
+        if self.render_mode is None:
+            gymnasium.logger.warn("render() needs gym.make(..., render_mode='rgb_array')")
+            return None
+        episode = self._playing()
+        if self._picture is None:
+            from scr2st_env.envs.rendering import SlidePicture
+
+            setting = episode.setting
+            self._picture = SlidePicture(
+                setting.slide.public, setting.purchasable, setting.initial, setting.budget
+            )
+        return self._picture.draw(episode)
+
+    def action_masks(self) -> BoolArray:
+        """Return which actions buy something, bool, (N,): what MaskablePPO asks for."""
+        return self._playing().available.copy()
+
+    @property
+    def slide(self) -> Slide:
+        """The slide of this episode, hidden part included: for trainers, oracles, predictors."""
+        return self._playing().setting.slide
+
+    @property
+    def public_slide(self) -> PublicSlide:
+        """What an agent may know of the slide of this episode."""
+        return self._playing().setting.slide.public
+
+    @property
+    def budget_spots(self) -> int:
+        """The budget of this episode, a count."""
+        return self._playing().setting.budget
+
+    @property
+    def round_size(self) -> int:
+        """Purchases per round."""
+        return self._round_size
+
+    @property
+    def purchases(self) -> list[int]:
+        """Spots bought in this episode, in order; wasted picks are left out."""
+        return list(self._playing().purchases)
+
+    @property
+    def purchasable(self) -> BoolArray:
+        """Spots that could be bought when the episode began, bool, (N,)."""
+        return self._playing().setting.purchasable
+
+    def _playing(self) -> Episode:
+        if self._episode is None:
+            raise ResetNeeded("call reset() first: no slide is being played yet")
+        return self._episode
+
+    def _checked(self, action: Any) -> int:
+        try:
+            spot = operator.index(action)
+        except TypeError:
+            raise InputError(f"an action is the index of a spot, got {action!r}") from None
+        if not 0 <= spot < self._layout.n_rows:
+            raise InputError(f"action {spot} is not in 0..{self._layout.n_rows - 1}")
+        return spot
+
+    def _slide_index(self, name: str | None) -> int:
+        if name is None:
+            return int(self.np_random.integers(len(self.slides)))
+        names = [slide.name for slide in self.slides]
+        if name not in names:
+            raise InputError(f"no slide is named {name!r}; the slides are {names}")
+        return names.index(name)
+
+    def _setting_of(self, index: int, excluded: Any) -> tuple[Setting, BoundReward | None]:
+        setting = self._settings[index]
+        is_live = setting.slide.hidden is None
+        if excluded is not None:
+            setting = setting.without(spot_indices(excluded, setting.slide, "options['excluded']"))
+            if not setting.purchasable.any():
+                raise InputError(f"slide {setting.slide.name!r}: options leave nothing to buy")
+            return setting, None if is_live else self._reward.bind(setting)
+        if not is_live and index not in self._bound:
+            self._bound[index] = self._reward.bind(setting)
+        return setting, self._bound.get(index)
+
+    def _nothing_paid(self) -> dict[str, float]:
+        return {} if self._payer is None else dict.fromkeys(self._reward.names, 0.0)
+
+    def _info(self, parts: dict[str, float], *, wasted: bool) -> dict[str, Any]:
+        episode = self._playing()
+        hidden_from_agents = self._reward.privileged
+        info: dict[str, Any] = {
+            "slide": episode.setting.slide.name,
+            "wasted": wasted,
+            "reward_terms": {
+                name: part for name, part in parts.items() if name not in hidden_from_agents
+            },
+        }
+        if self._info_mask:
+            info["action_mask"] = episode.available.copy()
+        if hidden_from_agents:
+            info["privileged"] = {
+                name: part for name, part in parts.items() if name in hidden_from_agents
+            }
+        return info

@@ -1,0 +1,143 @@
+"""What every reward term is: a potential of the set of measured spots."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+import numpy as np
+
+from scr2st_env.arrays import BoolArray, FloatArray, IntArray, frozen
+from scr2st_env.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scr2st_env.reference import CellReference
+    from scr2st_env.slide import Slide
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """One slide as an episode plays it.
+
+    Parameters
+    ----------
+    slide
+        The slide, hidden part included: terms read the rows of measured spots.
+    reference
+        The atlas, or None where no term needs one.
+    budget
+        How many spots may be bought, a count.
+    purchasable
+        Spots that can be bought, bool, (N,): measurable, neither excluded nor initial.
+    initial
+        Spots that are measured before the first purchase, int32, (n,).
+    """
+
+    slide: Slide
+    reference: CellReference | None
+    budget: int
+    purchasable: BoolArray  # (N,)
+    initial: IntArray  # (n,)
+
+    @property
+    def n_measured(self) -> int:
+        """Size of the measured set when the budget is spent: what "attainable" refers to."""
+        return self.budget + len(self.initial)
+
+    def without(self, spots: IntArray) -> Setting:
+        """Return the setting with fewer purchasable spots."""
+        purchasable = self.purchasable.copy()
+        purchasable[spots] = False
+        return replace(self, purchasable=frozen(purchasable))
+
+    def cell_reference(self, term: str) -> CellReference:
+        """Return the reference, which the reward term ``term`` needs."""
+        if self.reference is None:
+            raise InputError(
+                f"reward term {term!r} needs a reference; pass reference= or give it weight 0"
+            )
+        return self.reference
+
+    def embedding(self, term: str) -> FloatArray:
+        """Return the embedding of the spots, (N, E), after checking that it fits the reference."""
+        hidden, reference = self.slide.hidden, self.cell_reference(term)
+        if hidden is None or hidden.embedding is None:
+            raise InputError(
+                f"slide {self.slide.name!r} has no embedding, which reward term {term!r} needs; "
+                "run 'scr2st embed' or give the term weight 0"
+            )
+        width = hidden.embedding.shape[1]
+        if width != reference.n_dimensions:
+            raise InputError(
+                f"slide {self.slide.name!r} has an embedding of width {width} but the reference "
+                f"one of {reference.n_dimensions}; embed both with the same embedder"
+            )
+        return hidden.embedding
+
+    def types(self, term: str) -> FloatArray:
+        """Return the composition of the spots, (N, T), columns in the order of the reference."""
+        hidden, reference = self.slide.hidden, self.cell_reference(term)
+        if hidden is None or hidden.types is None:
+            raise InputError(
+                f"slide {self.slide.name!r} has no cell types, which reward term {term!r} needs; "
+                "run 'scr2st embed' or give the term weight 0"
+            )
+        different = set(hidden.type_names) ^ set(reference.type_names)
+        if different:
+            raise InputError(
+                f"slide {self.slide.name!r} and the reference name different cell types "
+                f"(only one of them has {min(different)!r}); use the reference's names"
+            )
+        column = {name: index for index, name in enumerate(hidden.type_names)}
+        return hidden.types[:, [column[name] for name in reference.type_names]]
+
+
+class Potential(Protocol):
+    """A term bound to one slide, following one episode.
+
+    ``value`` is a function of the *set* of measured spots and of nothing else. ``reset`` makes new
+    state, so that ``copy.copy`` of a potential shares its tables and not its episode.
+    """
+
+    def reset(self, initial: IntArray) -> None:
+        """Begin an episode in which the spots ``initial``, (n,), are measured already."""
+
+    def add(self, spots: Sequence[int]) -> None:
+        """Add newly measured spots, none of which was measured before."""
+
+    @property
+    def value(self) -> float:
+        """Phi of the spots measured so far."""
+
+
+@dataclass(frozen=True)
+class Term(ABC):
+    """A reward term: subclass it and pass an instance in ``terms=`` to add one of your own.
+
+    Parameters
+    ----------
+    weight
+        What one unit of the potential is worth; 0 leaves the term out.
+    """
+
+    name: ClassVar[str]
+    privileged: ClassVar[bool] = False  # parts of a privileged term are kept from agents
+
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the weight."""
+        if not (np.isfinite(self.weight) and self.weight >= 0):
+            raise InputError(
+                f"reward weight {self.name!r} must be a number >= 0, got {self.weight}"
+            )
+
+    def check(self, setting: Setting) -> None:  # noqa: B027 - a term without needs keeps it
+        """Raise :class:`InputError` where ``setting`` lacks what the term needs; cheap."""
+
+    @abstractmethod
+    def bind(self, setting: Setting) -> Potential:
+        """Return the term's potential on one slide, its tables computed."""

@@ -1,0 +1,198 @@
+"""From weights and terms to the reward of an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from scr2st_env.errors import InputError
+from scr2st_env.rewards.density import SpatialDensity
+from scr2st_env.rewards.information import InformationGain, PredictionGain
+from scr2st_env.rewards.novelty import HardStates, SoftStates, TypeEntropy
+from scr2st_env.rewards.released import ReleasedReward
+
+if TYPE_CHECKING:
+    from scr2st_env.arrays import IntArray
+    from scr2st_env.rewards.base import Potential, Setting, Term
+
+
+@dataclass(frozen=True)
+class RewardWeights:
+    """What one unit of each potential is worth; a term of weight 0 is not built.
+
+    Every potential is scaled by what the budget can attain, so that equal weights mean equal say.
+
+    Parameters
+    ----------
+    states
+        Soft coverage of the reference's cell states (:class:`~scr2st_env.rewards.SoftStates`).
+    types
+        Entropy of the cell types (:class:`~scr2st_env.rewards.TypeEntropy`).
+    density
+        Tissue within reach (:class:`~scr2st_env.rewards.SpatialDensity`).
+    hard_states
+        Cell states seen, counted (:class:`~scr2st_env.rewards.HardStates`).
+    information
+        Prior variance removed (:class:`~scr2st_env.rewards.InformationGain`).
+    prediction
+        Prediction error removed; privileged, retrospective slides only
+        (:class:`~scr2st_env.rewards.PredictionGain`).
+    """
+
+    states: float = 1.0
+    types: float = 1.0
+    density: float = 1.0
+    hard_states: float = 0.0
+    information: float = 0.0
+    prediction: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check that every weight is a number that is not negative."""
+        for name, weight in asdict(self).items():
+            is_number = isinstance(weight, int | float | np.number)
+            if not (is_number and np.isfinite(weight) and weight >= 0):
+                raise InputError(f"reward weight {name!r} must be a number >= 0, got {weight!r}")
+
+    @classmethod
+    def of(cls, weights: RewardWeights | Mapping[str, float] | None) -> RewardWeights:
+        """Return weights from a mapping; what it leaves out keeps its default."""
+        if weights is None:
+            return cls()
+        if isinstance(weights, cls):
+            return weights
+        if not isinstance(weights, Mapping):
+            raise InputError(
+                f"reward must be RewardWeights, a mapping of weights, 'released' or None, "
+                f"got {weights!r}"
+            )
+        names = [field.name for field in fields(cls)]
+        unknown = sorted(set(weights) - set(names))
+        if unknown:
+            raise InputError(f"unknown reward weight {unknown[0]!r}; weights are {names}")
+        return cls(**weights)
+
+    def terms(self) -> tuple[Term, ...]:
+        """Return the terms whose weight is not 0."""
+        terms = (
+            SoftStates(self.states),
+            TypeEntropy(self.types),
+            SpatialDensity(self.density),
+            HardStates(self.hard_states),
+            InformationGain(self.information),
+            PredictionGain(self.prediction),
+        )
+        return tuple(term for term in terms if term.weight > 0)
+
+
+class BoundReward(Protocol):
+    """A reward on one slide, following one episode."""
+
+    def reset(self, initial: IntArray) -> None:
+        """Begin an episode in which the spots ``initial`` are measured already."""
+
+    def settle(self, spots: Sequence[int]) -> dict[str, float]:
+        """Return the parts, by term, that a round pays whose newly measured spots are these."""
+
+
+class Reward(Protocol):
+    """How an environment pays."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parts."""
+
+    @property
+    def privileged(self) -> frozenset[str]:
+        """Names of the parts that agents must not see."""
+
+    def check(self, setting: Setting) -> None:
+        """Raise :class:`InputError` where a slide lacks what the reward needs."""
+
+    def bind(self, setting: Setting) -> BoundReward:
+        """Return the reward on one slide."""
+
+
+class PotentialReward:
+    """Pays the weighted increase of potentials: an episode adds up to Phi(S) - Phi(S0).
+
+    Parameters
+    ----------
+    terms
+        At least one, with distinct names.
+    """
+
+    def __init__(self, terms: Sequence[Term]) -> None:
+        if not terms:
+            raise InputError("every reward weight is 0; give at least one term a positive weight")
+        self.names = tuple(term.name for term in terms)
+        if len(set(self.names)) < len(terms):
+            raise InputError(f"reward terms must have distinct names, got {list(self.names)}")
+        self.privileged = frozenset(term.name for term in terms if term.privileged)
+        self.terms = tuple(terms)
+
+    def check(self, setting: Setting) -> None:
+        """Raise :class:`InputError` where a slide lacks what a term needs."""
+        for term in self.terms:
+            term.check(setting)
+
+    def bind(self, setting: Setting) -> BoundReward:
+        """Return the reward on one slide, its tables computed."""
+        return _BoundPotentials([(term, term.bind(setting)) for term in self.terms])
+
+
+class _BoundPotentials:
+    def __init__(self, bound: list[tuple[Term, Potential]]) -> None:
+        self._bound = bound
+
+    def reset(self, initial: IntArray) -> None:
+        for _, potential in self._bound:
+            potential.reset(initial)
+        self._paid = {term.name: term.weight * potential.value for term, potential in self._bound}
+
+    def settle(self, spots: Sequence[int]) -> dict[str, float]:
+        parts = {}
+        for term, potential in self._bound:
+            potential.add(spots)
+            worth = term.weight * potential.value
+            parts[term.name] = worth - self._paid[term.name]
+            self._paid[term.name] = worth
+        return parts
+
+
+def make_reward(
+    reward: RewardWeights | Mapping[str, float] | Literal["released"] | None,
+    terms: Sequence[Any] = (),
+) -> Reward:
+    """Return the reward that an environment's arguments describe.
+
+    Parameters
+    ----------
+    reward
+        Weights of the built-in terms; None for the default ones; ``"released"`` for the authors'
+        formula, for comparison only.
+    terms
+        Further terms, instances of subclasses of :class:`~scr2st_env.rewards.Term`.
+
+    Returns
+    -------
+    Reward
+
+    Raises
+    ------
+    InputError
+        If every weight is 0, a weight is unknown or negative, or two terms share a name.
+    """
+    if isinstance(reward, str):
+        if reward != "released":
+            raise InputError(f"unknown reward preset {reward!r}; the only one is 'released'")
+        if terms:
+            raise InputError("reward='released' takes no further terms=")
+        return ReleasedReward()
+    for term in terms:
+        if not (hasattr(term, "bind") and hasattr(term, "weight")):
+            raise InputError(f"{term!r} in terms= is no reward term; subclass scr2st_env.Term")
+    added = [term for term in terms if term.weight > 0]
+    return PotentialReward([*RewardWeights.of(reward).terms(), *added])
