@@ -1,0 +1,78 @@
+"""What a lab does today: a regular grid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from agents.base import MaskAgent
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from scr2st_env.arrays import BoolArray
+    from scr2st_env.slide import PublicSlide
+
+SHRINK = 0.98
+
+
+class GridAgent(MaskAgent):
+    """Buys the spots at the nodes of a square lattice laid over the tissue.
+
+    The lattice is axis-parallel; its phase is drawn from the seed. Each node takes the nearest
+    available spot within half a lattice spacing (at least one pitch). The spacing starts at the
+    square root of tissue area over budget and shrinks by 2 % at a time until the nodes take at
+    least as many spots as can be paid; of these, the ones nearest to their nodes are bought, in
+    random order. So exactly the budget is spent, on a lattice with as few holes as possible.
+    """
+
+    name = "grid"
+
+    def prepare(self, slide: PublicSlide) -> None:
+        """Forget the plan of the last episode."""
+        del slide
+        self.plan: list[int] | None = None
+
+    def choose(self, slide: PublicSlide, bought: BoolArray, available: BoolArray) -> int:
+        """Return the next spot of the lattice that is still available."""
+        del bought
+        if self.plan is None:
+            self.plan = self._lay(slide, available)
+        open_plan = [spot for spot in self.plan if available[spot]]
+        if not open_plan:
+            self.plan = open_plan = self._lay(slide, available)
+        return open_plan[0]
+
+    def _lay(self, slide: PublicSlide, available: BoolArray) -> list[int]:
+        candidates = np.flatnonzero(available)
+        n_wanted = min(self.budget, candidates.size)
+        place = slide.pitch_coordinates[candidates].astype(np.float64)
+        tree = cKDTree(place)
+        phase = self.rng.random(2)
+        spacing = float(np.sqrt(slide.n_spots / n_wanted))
+        taken, distance = _snap(tree, place, spacing, phase)
+        while taken.size < n_wanted:
+            spacing *= SHRINK
+            taken, distance = _snap(tree, place, spacing, phase)
+        chosen = candidates[taken[np.argsort(distance, kind="stable")[:n_wanted]]]
+        return self.rng.permutation(chosen).tolist()
+
+
+def _snap(
+    tree: cKDTree, place: NDArray[np.float64], spacing: float, phase: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the spots that the nodes take, each once, and their distance to the node."""
+    low, high = place.min(axis=0) - spacing, place.max(axis=0) + spacing
+    axes = [
+        np.arange(start + spacing * shift, stop, spacing)
+        for start, stop, shift in zip(low, high, phase, strict=True)
+    ]
+    nodes = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
+    distance, spot = tree.query(nodes, distance_upper_bound=max(spacing / 2, 1.0))
+    near = np.isfinite(distance)
+    distance, spot = distance[near], spot[near]
+    order = np.argsort(distance, kind="stable")
+    taken, first = np.unique(spot[order], return_index=True)
+    return taken, distance[order][first]

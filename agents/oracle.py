@@ -1,0 +1,231 @@
+"""Oracles: upper bounds that know what sequencing would reveal. They are no agents."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+from scipy.sparse import csr_matrix, diags_array
+
+from agents.base import SlideAgent
+from scr2st_env.arrays import BoolArray, IntArray, frozen
+from scr2st_env.errors import InputError
+from scr2st_env.gaussian_process import Kernel, Posterior
+from scr2st_env.rewards.base import Setting
+from scr2st_env.rewards.weights import BoundReward, RewardWeights, make_reward
+from scr2st_env.slide import HiddenPart, Slide
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from scr2st_env.reference import CellReference
+
+
+class Oracle(SlideAgent, ABC):
+    """Decides with the hidden part of the spots that can be bought, never of the others.
+
+    An oracle bounds what agents can reach and is no agent: it is labelled as an oracle wherever
+    it appears, and no ranking of agents has it.
+    """
+
+    is_oracle = True
+    revealed: Slide | None = None
+
+    def reveal(self, slide: Slide, purchasable: BoolArray) -> None:
+        """Get to know what the purchasable spots would show; called after ``begin_episode``.
+
+        Parameters
+        ----------
+        slide
+            Hidden rows of spots that are neither purchasable nor bought from the start are zero.
+        purchasable
+            (N,).
+        """
+        self.revealed = slide
+        self.purchasable = purchasable
+        self.study(slide, purchasable)
+
+    @abstractmethod
+    def study(self, slide: Slide, purchasable: BoolArray) -> None:
+        """Set up what is needed for the episode."""
+
+    @abstractmethod
+    def gains(self, bought: BoolArray, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return what each candidate would add to what is bought, (n,)."""
+
+    def predict(
+        self,
+        observation: Mapping[str, Any],
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[int, Any]:
+        """Return the spot that adds most, and ``state`` as it came.
+
+        Raises
+        ------
+        InputError
+            Before :meth:`reveal`.
+        """
+        del episode_start, deterministic
+        bought, available = self.spots(observation)
+        if self.revealed is None or self.revealed.public is not self.current_slide:
+            raise InputError(
+                f"oracle {self.name!r} was shown nothing of this slide; use agents.run_episode"
+            )
+        candidates = np.flatnonzero(available)
+        return int(candidates[self.gains(bought, candidates).argmax()]), state
+
+
+class PredictionOracle(Oracle):
+    """Buys the spot with the largest true fall of the prediction error over purchasable spots.
+
+    The error is the squared one of the Gaussian process's posterior mean of log1p(CP10k), summed
+    over the purchasable spots and the genes; the prior mean of a gene is its mean over the
+    purchasable spots. A pick costs O(N^2), whatever the number of genes.
+
+    Parameters
+    ----------
+    kernel
+        Of the Gaussian process that predicts.
+    genes
+        Names of the genes; default: the ``n_genes`` with most counts in the purchasable spots.
+    n_genes
+        How many genes, where they are not named.
+
+    Notes
+    -----
+    With R the residuals (N, G), M = R R', P the purchasable spots, and w = C[:, i] / (C_ii + s),
+    buying i makes the residuals R - w R_i, so the error falls by
+    2 sum_{j in P} w_j M_ij - M_ii sum_{j in P} w_j^2, and M by w M_i' + M_i w' - M_ii w w'.
+    """
+
+    name = "oracle"
+
+    def __init__(
+        self,
+        kernel: Kernel | None = None,
+        *,
+        genes: Sequence[str] | None = None,
+        n_genes: int = 300,
+    ) -> None:
+        self.kernel = Kernel() if kernel is None else kernel
+        self.genes = genes
+        self.n_genes = n_genes
+
+    def study(self, slide: Slide, purchasable: BoolArray) -> None:
+        """Compute the products of the residuals before anything is bought."""
+        expression = slide.expression(self._genes(slide, purchasable)).astype(np.float64)
+        residual = expression - expression[purchasable].mean(axis=0)
+        self.products = residual @ residual.T  # (N, N)
+        self.posterior = Posterior(self.kernel.for_slide(slide.public), self.kernel.noise)
+        self.observed = np.zeros(slide.n_spots, bool)
+
+    def gains(self, bought: BoolArray, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return by how much the squared error falls, (n,)."""
+        for spot in np.flatnonzero(bought & ~self.observed):
+            self._observe(int(spot))
+        self.observed = bought.copy()
+        columns = self.posterior.covariance[self.purchasable][:, candidates]
+        total = self.posterior.variance[candidates] + self.kernel.noise
+        cross = np.einsum("ji,ji->i", columns, self.products[self.purchasable][:, candidates])
+        squares = np.einsum("ji,ji->i", columns, columns)
+        own = self.products[candidates, candidates]
+        return (2 * cross - own * squares / total) / total
+
+    def _observe(self, spot: int) -> None:
+        column = self.posterior.covariance[:, spot]
+        weight = column / (column[spot] + self.kernel.noise)
+        row = self.products[spot].copy()
+        self.products -= np.outer(weight, row)
+        self.products -= np.outer(row - row[spot] * weight, weight)
+        self.posterior.observe(spot)
+
+    def _genes(self, slide: Slide, purchasable: BoolArray) -> Sequence[str]:
+        if self.genes is not None or slide.hidden is None:
+            return self.genes or ()
+        totals = np.asarray(slide.hidden.counts[purchasable].sum(axis=0)).ravel()
+        most = np.sort(np.argsort(-totals, kind="stable")[: self.n_genes])
+        return slide.hidden.genes[most].tolist()
+
+
+class RewardOracle(Oracle):
+    """Buys the spot with the largest true increase of the reward.
+
+    The reward of every candidate is computed, so a pick takes N evaluations of the reward.
+
+    Parameters
+    ----------
+    reference
+        The atlas, where a term needs one.
+    reward, terms
+        As the environment takes them.
+    """
+
+    name = "reward-oracle"
+
+    def __init__(
+        self,
+        reference: CellReference | None = None,
+        reward: RewardWeights | Mapping[str, float] | Literal["released"] | None = None,
+        terms: Sequence[Any] = (),
+    ) -> None:
+        self.reference = reference
+        self.reward = make_reward(reward, terms)
+
+    def study(self, slide: Slide, purchasable: BoolArray) -> None:
+        """Forget the last slide; the reward is bound when the initial spots are seen."""
+        del slide, purchasable
+        self.bound: BoundReward | None = None
+
+    def gains(self, bought: BoolArray, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return what buying each candidate, as a round of its own, pays, (n,)."""
+        selection = frozen(np.flatnonzero(bought).astype(np.int32))
+        if self.bound is None:
+            self.bound = self._bind(selection)
+        paid = np.empty(len(candidates))
+        for row, spot in enumerate(candidates.tolist()):
+            self.bound.reset(selection)
+            paid[row] = sum(self.bound.settle([spot]).values())
+        return paid
+
+    def _bind(self, initial: IntArray) -> BoundReward:
+        slide = cast(Slide, self.revealed)
+        setting = Setting(slide, self.reference, self.budget, self.purchasable, initial)
+        self.reward.check(setting)
+        return self.reward.bind(setting)
+
+
+def shown_to_oracles(slide: Slide, known: BoolArray) -> Slide:
+    """Return a slide whose hidden rows are zero wherever ``known`` is False.
+
+    Parameters
+    ----------
+    slide
+        A retrospective slide.
+    known
+        Spots that can be bought or were from the start, (N,).
+
+    Raises
+    ------
+    InputError
+        If the slide is live.
+    """
+    hidden = slide.hidden
+    if hidden is None:
+        raise InputError(f"slide {slide.name!r} is live: there is nothing to show to an oracle")
+    kept = known[:, None].astype(np.float32)
+    counts = csr_matrix(diags_array(known.astype(np.float64)) @ hidden.counts)
+    counts.eliminate_zeros()
+    shown = HiddenPart(
+        counts=counts.astype(hidden.counts.dtype),
+        genes=hidden.genes,
+        embedding=None if hidden.embedding is None else frozen(hidden.embedding * kept),
+        types=None if hidden.types is None else frozen(hidden.types * kept),
+        type_names=hidden.type_names,
+    )
+    return replace(slide, hidden=shown)

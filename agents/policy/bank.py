@@ -1,0 +1,99 @@
+"""The static inputs of several slides, kept where the policy finds them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from agents.policy.context import N_DYNAMIC, SpotBatch, spot_context
+from agents.policy.inputs import SlideInputs
+from scr2st_env.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class SlideBank(nn.Module):
+    """Static inputs of slides, in non-persistent buffers: no checkpoint holds a slide.
+
+    Parameters
+    ----------
+    slides
+        In the order in which observations number them.
+    noise
+        Of the design kernel.
+    """
+
+    def __init__(self, slides: Sequence[SlideInputs], noise: float) -> None:
+        super().__init__()
+        self.noise = noise
+        self.fingerprints = tuple(slide.fingerprint for slide in slides)
+        for row, slide in enumerate(slides):
+            for name in ("static", "crowding", "factor"):
+                self.register_buffer(f"{name}_{row}", getattr(slide, name), persistent=False)
+
+    def row(self, fingerprint: str) -> int:
+        """Return where the slide with this fingerprint is.
+
+        Raises
+        ------
+        InputError
+            If it is not in the bank: another slide of the same name or size never stands in.
+        """
+        if fingerprint not in self.fingerprints:
+            raise InputError(
+                f"the bank of {len(self.fingerprints)} slides has none with the fingerprint "
+                f"{fingerprint[:12]}; its features or coordinates changed: build the bank anew"
+            )
+        return self.fingerprints.index(fingerprint)
+
+    def slide(self, row: int) -> SlideInputs:
+        """Return the static inputs in a row."""
+        return SlideInputs(
+            self.fingerprints[row],
+            self.get_buffer(f"static_{row}"),
+            self.get_buffer(f"crowding_{row}"),
+            self.get_buffer(f"factor_{row}"),
+        )
+
+    def forward(
+        self,
+        rows: torch.Tensor,
+        mask: torch.Tensor,
+        available: torch.Tensor,
+        progress: torch.Tensor,
+    ) -> SpotBatch:
+        """Return the inputs of B observations, padded to the width of ``mask``.
+
+        Parameters
+        ----------
+        rows
+            Which slide each observation is of, int64, (B,).
+        mask, available
+            (B, N), 0 or 1, N at least the spots of the largest slide.
+        progress
+            Share of the budget left and of the round filled, (B, 2).
+
+        Returns
+        -------
+        SpotBatch
+        """
+        batch, width = mask.shape
+        first = self.slide(0)
+        n_inputs = first.static.shape[1] + first.crowding.shape[1] // first.n_spots + N_DYNAMIC
+        inputs = mask.new_zeros(batch, width, n_inputs)
+        design = mask.new_zeros(batch, width)
+        real = torch.zeros(batch, width, dtype=torch.bool)
+        for row in sorted(set(rows.tolist())):
+            slide = self.slide(row)
+            which = rows == row
+            n_spots = slide.n_spots
+            found, gain = spot_context(
+                slide, self.noise, mask[which, :n_spots], available[which, :n_spots]
+            )
+            inputs[which, :n_spots] = found
+            design[which, :n_spots] = gain
+            real[which, :n_spots] = True
+        return SpotBatch(inputs, design, real, mask > 0, progress)

@@ -1,0 +1,105 @@
+"""What the spot policy knows of a slide in the middle of an episode."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from agents.policy.inputs import FeatureProjection, InputSettings, SlideInputs
+
+N_DYNAMIC = 4
+N_PROGRESS = 2
+
+
+class SpotBatch(NamedTuple):
+    """Everything the network looks at, for B observations of at most N spots.
+
+    Padding is where ``real`` is False.
+    """
+
+    inputs: torch.Tensor  # (B, N, F)
+    design: torch.Tensor  # (B, N), standardised log design gain
+    real: torch.Tensor  # (B, N), bool
+    bought: torch.Tensor  # (B, N), bool
+    progress: torch.Tensor  # (B, 2), share of the budget left and of the round filled
+
+
+def design_gain(
+    factor: torch.Tensor, mask: torch.Tensor, noise: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the A-optimal design gain and the posterior variance after each selection.
+
+    With the prior K = U U' and the rows S bought, A = I + U_S' U_S / s and C = U A^-1 U'
+    (Rasmussen & Williams 2006, section 2.1.2: a Gaussian process seen in weight space), so that
+    the gain |C_i|^2 / (C_ii + s) / N of all spots costs O(N r^2).
+
+    Parameters
+    ----------
+    factor
+        U, (N, r), with orthogonal columns as :func:`scr2st_env.gaussian_process.low_rank` makes
+        them.
+    mask
+        Selection masks, (B, N), 0 or 1.
+    noise
+        Noise variance s.
+
+    Returns
+    -------
+    gain, variance
+        Each (B, N).
+    """
+    rank = factor.shape[1]
+    weighted = factor * mask.unsqueeze(-1)  # (B, N, r)
+    precision = torch.eye(rank) + factor.T @ weighted / noise  # (B, r, r)
+    spread = factor @ torch.cholesky_inverse(torch.linalg.cholesky(precision))  # (B, N, r)
+    variance = (spread * factor).sum(-1)
+    squares = spread.square() @ factor.square().sum(0)
+    return squares / (variance + noise) / len(factor), variance
+
+
+def standardise(values: torch.Tensor, over: torch.Tensor) -> torch.Tensor:
+    """Return values with mean 0 and variance 1 in each row over the entries in ``over``."""
+    weight = over.float()
+    count = weight.sum(-1, keepdim=True).clamp(min=1)
+    centred = values - (values * weight).sum(-1, keepdim=True) / count
+    variance = (centred.square() * weight).sum(-1, keepdim=True) / count
+    return centred / variance.sqrt().clamp(min=1e-4)
+
+
+def spot_context(
+    slide: SlideInputs, noise: float, mask: torch.Tensor, available: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the inputs of every spot and its standardised log design gain.
+
+    Parameters
+    ----------
+    slide
+        Static inputs of the slide of all observations.
+    noise
+        Of the design kernel.
+    mask, available
+        (B, N), 0 or 1.
+
+    Returns
+    -------
+    inputs
+        (B, N, F + L + 4): static inputs, log density of purchases at each length scale, design,
+        posterior variance, mask, available.
+    design
+        (B, N).
+    """
+    batch, n_spots = mask.shape
+    gain, variance = design_gain(slide.factor, mask, noise)
+    design = standardise(gain.clamp(min=1e-12).log(), available > 0)
+    density = (mask @ slide.crowding).view(batch, -1, n_spots).transpose(1, 2)
+    dynamic = torch.stack([design, variance, mask, available], dim=-1)
+    static = slide.static.expand(batch, -1, -1)
+    return torch.cat([static, torch.log(density + 0.05), dynamic], dim=-1), design
+
+
+def n_spot_inputs(settings: InputSettings, projection: FeatureProjection) -> int:
+    """Return how many inputs a spot has: looks, its surroundings, tissue, and what changes."""
+    looks = projection.n_components
+    n_scales = len(settings.space_lengths) + (len(settings.feature_lengths) if looks else 0)
+    return looks + n_scales + 1 + n_scales + N_DYNAMIC

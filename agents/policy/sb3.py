@@ -1,0 +1,91 @@
+"""The spot policy as sb3-contrib's MaskablePPO wants it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from gymnasium import spaces
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import nn
+
+from agents.policy.bank import SlideBank
+from agents.policy.context import SpotBatch
+from agents.policy.network import SpotNetwork
+from scr2st_env.errors import InputError
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.type_aliases import Schedule
+
+
+class SpotContextExtractor(BaseFeaturesExtractor):
+    """From compact observations to what the network looks at; nothing in it is learned.
+
+    Parameters
+    ----------
+    observation_space
+        Of an environment with ``observation="compact"``.
+    bank
+        Static inputs of the environment's slides, in the environment's order.
+    """
+
+    def __init__(self, observation_space: spaces.Space[Any], bank: SlideBank) -> None:
+        missing = {"slide", "mask", "available", "remaining", "round"}
+        if isinstance(observation_space, spaces.Dict):
+            missing -= set(observation_space.spaces)
+        if missing:
+            raise InputError(
+                f"the spot policy misses {', '.join(sorted(missing))} in the observation; "
+                "make the environment with observation='compact'"
+            )
+        super().__init__(observation_space, features_dim=1)
+        self.bank = bank
+
+    def forward(self, observations: dict[str, torch.Tensor]) -> SpotBatch:
+        """Return the inputs of all spots; Stable-Baselines3 hands ``slide`` in one-hot."""
+        progress = torch.cat([observations["remaining"], observations["round"]], dim=-1)
+        rows = observations["slide"].flatten(1).argmax(dim=1)
+        return self.bank(rows, observations["mask"], observations["available"], progress)
+
+
+class SpotPolicy(MaskableActorCriticPolicy):
+    """Actor and critic around one :class:`SpotNetwork`, for any order of the spots.
+
+    Parameters
+    ----------
+    observation_space, action_space, lr_schedule
+        What MaskablePPO hands in.
+    network
+        The network to train; it is used, not copied.
+    bank
+        See :class:`SpotContextExtractor`.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        lr_schedule: Schedule,
+        *,
+        network: SpotNetwork,
+        bank: SlideBank,
+    ) -> None:
+        self._given = [network]  # in a list: modules cannot be set before the base class is made
+        super().__init__(
+            observation_space,
+            action_space,
+            lr_schedule,
+            features_extractor_class=SpotContextExtractor,
+            features_extractor_kwargs={"bank": bank},
+        )
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        self.mlp_extractor: Any = self._given.pop()
+        self.action_net = nn.Identity()
+        self.value_net: Any = nn.Identity()
+        self.optimizer = self.optimizer_class(
+            self.parameters(),
+            lr=lr_schedule(1),  # type: ignore[call-arg]
+            **self.optimizer_kwargs,
+        )

@@ -1,0 +1,89 @@
+"""Agents by name, by class, or from a file."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agents.base import as_agent
+from scr2st_env.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GROUP = "scr2st.agents"
+BUILT_IN = {
+    "random": "agents.random:RandomAgent",
+    "grid": "agents.grid:GridAgent",
+    "farthest": "agents.farthest:FarthestPointAgent",
+    "design": "agents.design:DesignAgent",
+    "oracle": "agents.oracle:PredictionOracle",
+    "reward-oracle": "agents.oracle:RewardOracle",
+}
+
+
+def agent_names() -> list[str]:
+    """Return the names that :func:`load_agent` knows, installed ones included."""
+    return [*BUILT_IN, *sorted(point.name for point in entry_points(group=GROUP))]
+
+
+def load_agent(spec: str | Path, **options: Any) -> Any:
+    """Make an agent.
+
+    Parameters
+    ----------
+    spec
+        A name (see :func:`agent_names`), ``"module:Class"`` of a class or function that returns
+        an agent, or the path of a saved agent (``*.safetensors``), which executes nothing.
+    **options
+        For the constructor; a saved agent takes none.
+
+    Returns
+    -------
+    Agent or Oracle
+
+    Raises
+    ------
+    InputError
+        Naming what was not found, and what there is.
+
+    Examples
+    --------
+    >>> load_agent("farthest", start="centre").start
+    'centre'
+    """
+    text = str(spec)
+    if text in BUILT_IN:
+        return _make(_imported(BUILT_IN[text], text), text, options)
+    for point in entry_points(group=GROUP):
+        if point.name == text:
+            return _make(point.load(), text, options)
+    if text.endswith(".safetensors") or Path(text).is_file():
+        if options:
+            raise InputError(f"{text} is a saved agent, which takes no options: {sorted(options)}")
+        from agents.spot_agent import SpotAgent
+
+        return SpotAgent.load(text)
+    if ":" in text:
+        return _make(_imported(text, text), text, options)
+    raise InputError(
+        f"there is no agent {text!r}; name one of {', '.join(agent_names())}, "
+        "a 'module:Class', or the path of a saved agent (*.safetensors)"
+    )
+
+
+def _imported(path: str, spec: str) -> Callable[..., Any]:
+    module, _, name = path.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"agent {spec!r} cannot be imported: {error}") from error
+
+
+def _make(maker: Callable[..., Any], spec: str, options: dict[str, Any]) -> Any:
+    try:
+        return as_agent(maker(**options))
+    except TypeError as error:
+        raise InputError(f"agent {spec!r}: {error}") from error

@@ -1,0 +1,141 @@
+"""Trained agents on disk: one safetensors file, its settings as JSON in the header.
+
+Reading executes nothing: the file holds tensors and text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from pydantic.dataclasses import dataclass
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from agents.policy.context import n_spot_inputs
+from agents.policy.inputs import FeatureProjection, InputSettings
+from agents.policy.network import SpotNetwork
+from agents.spot_agent import SpotAgent, TrainingRecord
+from scr2st_env._version import __version__
+from scr2st_env.errors import InputError
+from scr2st_env.files import replacing
+
+if TYPE_CHECKING:
+    AnySpotAgent = TypeVar("AnySpotAgent", bound=SpotAgent)
+
+KEY = "scr2st_spot_agent"
+FORMAT = 1
+PROJECTION = "projection"
+
+
+@dataclass(config={"extra": "forbid"})
+class Header:
+    """What the file says beside its tensors."""
+
+    format: int
+    name: str
+    encoder: str
+    n_features: int
+    settings: InputSettings
+    width: int
+    prior_strength: float
+    record: TrainingRecord | None
+    versions: dict[str, str]
+
+
+def save(agent: SpotAgent, path: str | Path) -> None:
+    """Write an agent to a file that appears whole or not at all.
+
+    Parameters
+    ----------
+    agent
+        Trained or not; the slide that it plays on is not written.
+    path
+        By custom ``*.safetensors``; replaced if it exists.
+    """
+    header = Header(
+        format=FORMAT,
+        name=agent.name,
+        encoder=agent.projection.encoder,
+        n_features=agent.projection.n_features,
+        settings=agent.settings,
+        width=agent.network.width,
+        prior_strength=agent.network.prior_strength,
+        record=agent.record,
+        versions={"scr2st": __version__}
+        | {library: version(library) for library in ("torch", "sb3-contrib")},
+    )
+    tensors = {key: value.contiguous() for key, value in agent.network.state_dict().items()}
+    tensors[PROJECTION] = torch.from_numpy(agent.projection.components.copy())
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={KEY: json.dumps(asdict(header))})
+
+
+def load(cls: type[AnySpotAgent], path: str | Path) -> AnySpotAgent:
+    """Read an agent that :func:`save` wrote.
+
+    Parameters
+    ----------
+    cls
+        :class:`SpotAgent` or a subclass of it.
+    path
+        The file.
+
+    Returns
+    -------
+    SpotAgent
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it is cut short, or it is something else than a spot agent.
+    """
+    header, tensors = _read(Path(path))
+    components = tensors.pop(PROJECTION, None)
+    if components is None or components.shape[:1] != (header.n_features,):
+        raise InputError(f"{path} is damaged: its feature projection is missing or misshapen")
+    projection = FeatureProjection(header.encoder, components.numpy().astype(np.float32))
+    n_inputs = n_spot_inputs(header.settings, projection)
+    first = tensors.get("spot.0.weight")
+    if first is None or first.shape != (header.width, n_inputs):
+        raise InputError(f"{path} is damaged: its network does not fit its settings")
+    network = SpotNetwork(n_inputs, header.width, header.prior_strength)
+    try:
+        network.load_state_dict(OrderedDict(tensors))
+    except RuntimeError as error:
+        raise InputError(f"{path} is damaged: its network does not fit its settings") from error
+    return cls(network, header.settings, projection, header.record, header.name)
+
+
+def _read(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
+    if not path.is_file():
+        raise InputError(f"there is no saved agent at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(KEY)
+            tensors: dict[str, Any] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path} is no whole safetensors file ({str(error).splitlines()[0]}); "
+            "save the agent again with SpotAgent.save"
+        ) from error
+    if text is None:
+        raise InputError(f"{path} holds no spot agent; make one with agents.train_spot_agent")
+    try:
+        fields = json.loads(text)
+        if fields.get("format") != FORMAT:
+            raise InputError(
+                f"{path} was written in format {fields.get('format')}, this version reads "
+                f"{FORMAT}; install the version that wrote it: {fields.get('versions')}"
+            )
+        return Header(**fields), tensors
+    except (json.JSONDecodeError, AttributeError, TypeError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} is damaged: its header cannot be read ({reason})") from error

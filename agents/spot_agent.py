@@ -1,0 +1,164 @@
+"""The trained agent, free of the environment that it was trained in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+
+from agents.base import SlideAgent
+from agents.policy.bank import SlideBank
+from agents.policy.inputs import FeatureProjection, InputSettings, describe
+from agents.policy.network import SpotNetwork
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scr2st_env.arrays import BoolArray
+    from scr2st_env.slide import PublicSlide
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What an agent was trained for; kept with it, decides nothing.
+
+    Parameters
+    ----------
+    budget
+        As it was given: a count or a fraction.
+    round_size
+        Spots per round.
+    reward
+        Weights of the reward, by name.
+    slides, steps, seed
+        Names of the training slides, environment steps, seed.
+    score_before, score_after
+        Mean reward of an episode on the evaluation slides, of the untrained policy and of this.
+    """
+
+    budget: float
+    round_size: int
+    reward: Mapping[str, float]
+    slides: tuple[str, ...]
+    steps: int
+    seed: int
+    score_before: float
+    score_after: float
+
+
+@dataclass(eq=False)
+class SpotAgent(SlideAgent):
+    """A learned agent that decides from the public part of a slide and what it bought.
+
+    It plays on any slide whose features come from the encoder it was trained with, with any
+    number of spots, budget and round size, from compact and full observations alike.
+
+    Parameters
+    ----------
+    network
+        The learned part.
+    settings, projection
+        How a slide is described to it.
+    record
+        What it was trained for; None for an untrained agent.
+    name
+        Shown in results.
+
+    Notes
+    -----
+    A decision costs O(N^2), and an episode begins with an O(N^3) eigendecomposition: meant for
+    up to some thousand spots.
+    """
+
+    network: SpotNetwork
+    settings: InputSettings
+    projection: FeatureProjection
+    record: TrainingRecord | None = None
+    name: str = "spot"
+    bank: SlideBank = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Begin with an empty bank."""
+        self.bank = SlideBank([], self.settings.kernel.noise)
+
+    def prepare(self, slide: PublicSlide) -> None:
+        """Describe the slide to the network, unless it is the one described last.
+
+        Raises
+        ------
+        InputError
+            If the slide's features are of another encoder or width than the agent was trained on.
+        """
+        if slide.fingerprint not in self.bank.fingerprints:
+            inputs = describe(slide, self.settings, self.projection)
+            self.bank = SlideBank([inputs], self.settings.kernel.noise)
+
+    def predict(
+        self,
+        observation: Mapping[str, Any],
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[int, Any]:
+        """Return the index of the spot to buy next, and ``state`` as it came.
+
+        Parameters
+        ----------
+        observation
+            Of one environment, with ``mask``, ``available``, ``remaining`` and ``round``.
+        state, episode_start
+            Of Stable-Baselines3's interface; not used.
+        deterministic
+            Take the best spot instead of drawing one from the policy.
+
+        Raises
+        ------
+        InputError
+            Before :meth:`begin_episode`, or when nothing can be bought.
+        """
+        del episode_start
+        bought, available = self.spots(observation)
+        progress = np.concatenate([observation["remaining"], observation["round"]])
+        logits = self.logits(bought, available, progress)
+        logits = np.where(available, logits, -np.inf)
+        if deterministic:
+            return int(logits.argmax()), state
+        return int((logits + self.rng.gumbel(size=logits.size)).argmax()), state
+
+    def logits(
+        self, bought: BoolArray, available: BoolArray, progress: np.ndarray[Any, Any]
+    ) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Return the unnormalised log probability of every spot, (N,), available or not.
+
+        Parameters
+        ----------
+        bought, available
+            (N,).
+        progress
+            Share of the budget left and of the round filled, (2,).
+        """
+        with torch.no_grad():
+            batch = self.bank(
+                torch.tensor([self.bank.row(self.current_slide.fingerprint)]),
+                torch.from_numpy(bought[None].astype(np.float32)),
+                torch.from_numpy(available[None].astype(np.float32)),
+                torch.from_numpy(progress[None].astype(np.float32)),
+            )
+            found = self.network.forward_actor(batch)
+        return found[0].double().numpy()
+
+    def save(self, path: str | Path) -> None:
+        """Write the agent to one safetensors file; see :func:`agents.saved.save`."""
+        from agents.saved import save
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read an agent that :meth:`save` wrote; see :func:`agents.saved.load`."""
+        from agents.saved import load
+
+        return load(cls, path)

@@ -1,0 +1,193 @@
+"""Training a spot agent with MaskablePPO on slides that were fully measured in the past."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sb3_contrib import MaskablePPO
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from agents.checkpoints import BestCheckpoint
+from agents.isolation import isolated_randomness
+from agents.policy.bank import SlideBank
+from agents.policy.context import n_spot_inputs
+from agents.policy.inputs import FeatureProjection, InputSettings, describe
+from agents.policy.network import SpotNetwork
+from agents.policy.sb3 import SpotPolicy
+from agents.returns import CentredReward, reward_statistics
+from agents.spot_agent import SpotAgent, TrainingRecord
+from scr2st_env.envs.spot_sampling import SpotSamplingEnv
+from scr2st_env.errors import InputError
+from scr2st_env.gaussian_process import Kernel
+from scr2st_env.rewards.weights import RewardWeights
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    from scr2st_env.reference import CellReference
+    from scr2st_env.slide import PublicSlide
+
+N_EVALUATIONS = 8
+
+
+def train_spot_agent(
+    slides: Sequence[Any] | None = None,
+    reference: CellReference | None = None,
+    *,
+    budget: float = 0.1,
+    round_size: int = 1,
+    reward: RewardWeights | Mapping[str, float] | None = None,
+    total_steps: int = 20_000,
+    seed: int = 0,
+    kernel: Kernel | None = None,
+    settings: InputSettings | None = None,
+    width: int = 64,
+    prior_strength: float = 4.0,
+    n_envs: int = 8,
+    n_steps: int = 128,
+    batch_size: int = 256,
+    n_epochs: int = 4,
+    learning_rate: float = 1e-3,
+    gae_lambda: float = 0.95,
+    evaluation_slides: Sequence[Any] | None = None,
+    callback: BaseCallback | None = None,
+    progress: bool = True,
+    n_threads: int | None = None,
+    **environment: Any,
+) -> SpotAgent:
+    """Train an agent for a named objective and return the best it was.
+
+    The untrained policy is a stochastic A-optimal design; MaskablePPO learns what to add to it.
+    Rewards are undiscounted (the objective is the sum of an episode); from each is taken what the
+    untrained policy earns on average at that step of that slide, and what remains is scaled to
+    unit variance, so that returns are the gain over the start. Neither moves the optimum.
+
+    Parameters
+    ----------
+    slides, reference, budget, round_size, reward
+        As ``SpotSampling-v0`` takes them; slides are retrospective.
+    total_steps
+        Purchases to learn from, over all environments.
+    seed
+        Of everything; the same seed gives the same agent on the same machine.
+    kernel
+        Of the design; default that of ``settings``.
+    settings
+        How slides are described to the network.
+    width, prior_strength
+        See :class:`agents.policy.network.SpotNetwork`.
+    n_envs, n_steps, batch_size, n_epochs, learning_rate, gae_lambda
+        Of MaskablePPO; ``n_steps`` is per environment and update.
+    evaluation_slides
+        Slides, of training patients, on which the best checkpoint is chosen by the deterministic
+        policy's reward; default: the training slides. The untrained policy takes part, so what
+        is returned never scores less than that there.
+    callback
+        A further Stable-Baselines3 callback.
+    progress
+        Show a progress bar.
+    n_threads
+        Threads of torch while training; default: as they are.
+    **environment
+        Further arguments of ``SpotSampling-v0``: ``excluded``, ``initial``, ``terms``, ...
+
+    Returns
+    -------
+    SpotAgent
+        With its scores before and after training in ``record``.
+
+    Raises
+    ------
+    InputError
+        If the slides do not fit one another or the reward.
+    """
+    if total_steps < 1:
+        raise InputError(f"total_steps={total_steps}: training needs at least one step")
+    weights = RewardWeights.of(reward)
+    options = {
+        "reference": reference,
+        "budget": budget,
+        "round_size": round_size,
+        "reward": weights,
+        "observation": "compact",
+        "info_mask": False,
+        **environment,
+    }
+    settings = settings or InputSettings()
+    if kernel is not None:
+        settings = replace(settings, kernel=kernel)
+    n_steps = min(n_steps, -(-total_steps // n_envs))
+    with isolated_randomness(seed, n_threads):
+        worlds = [SpotSamplingEnv(slides, **options) for _ in range(n_envs)]
+        played = [slide.public for slide in worlds[0].slides]
+        agent = untrained_agent(played, settings, width=width, prior_strength=prior_strength)
+        statistics = reward_statistics(agent, worlds[0], seed)
+        best = BestCheckpoint(
+            agent,
+            SpotSamplingEnv(slides if evaluation_slides is None else evaluation_slides, **options),
+            every=max(total_steps // N_EVALUATIONS, 1),
+        )
+        model = MaskablePPO(
+            SpotPolicy,
+            DummyVecEnv([partial(CentredReward, world, statistics) for world in worlds]),
+            learning_rate=learning_rate,
+            n_steps=n_steps,
+            batch_size=min(batch_size, n_envs * n_steps),
+            n_epochs=n_epochs,
+            gamma=1.0,
+            gae_lambda=gae_lambda,
+            policy_kwargs={
+                "network": agent.network,
+                "bank": SlideBank(
+                    [describe(slide, settings, agent.projection) for slide in played],
+                    settings.kernel.noise,
+                ),
+            },
+            seed=seed,
+            device="cpu",
+        )
+        model.learn(
+            total_steps,
+            callback=[best] if callback is None else [best, callback],
+            progress_bar=progress,
+        )
+    record = TrainingRecord(
+        budget=budget,
+        round_size=round_size,
+        reward=asdict(weights),
+        slides=tuple(slide.name for slide in played),
+        steps=model.num_timesteps,
+        seed=seed,
+        score_before=best.scores[0],
+        score_after=best.restore(),
+    )
+    return replace(agent, record=record)
+
+
+def untrained_agent(
+    slides: Sequence[PublicSlide],
+    settings: InputSettings | None = None,
+    *,
+    width: int = 64,
+    prior_strength: float = 4.0,
+) -> SpotAgent:
+    """Return the agent that training starts from: a stochastic A-optimal design.
+
+    Parameters
+    ----------
+    slides
+        Training slides; the features' principal components are fitted on them.
+    settings, width, prior_strength
+        See :func:`train_spot_agent`.
+
+    Returns
+    -------
+    SpotAgent
+    """
+    settings = settings or InputSettings()
+    projection = FeatureProjection.fit(slides, settings.n_components)
+    network = SpotNetwork(n_spot_inputs(settings, projection), width, prior_strength)
+    return SpotAgent(network, settings, projection)

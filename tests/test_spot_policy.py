@@ -1,0 +1,261 @@
+"""The spot policy: what it computes, and that neither the order nor the number of spots matters."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import toy_reference, toy_slide
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents import DesignAgent, SpotAgent, run_episode
+from agents.policy.bank import SlideBank
+from agents.policy.context import design_gain, n_spot_inputs, standardise
+from agents.policy.inputs import FeatureProjection, InputSettings, describe
+from agents.policy.sb3 import SpotPolicy
+from agents.training import untrained_agent
+from scr2st_env import InputError, Kernel, Slide
+from scr2st_env.envs.spot_sampling import SpotSamplingEnv
+from scr2st_env.gaussian_process import Posterior, low_rank
+
+JOINT = Kernel(length=2.0, feature_weight=0.4)
+FULL = InputSettings(kernel=JOINT, rank=1000)
+
+
+def make_env(slides: list[Slide], **options: Any) -> SpotSamplingEnv:
+    defaults = {"budget": 0.2, "reward": {"states": 0, "types": 0}, "observation": "compact"}
+    return SpotSamplingEnv(slides, toy_reference(), **(defaults | options))
+
+
+def restless(agent: SpotAgent, seed: int = 0) -> SpotAgent:
+    """The agent with every weight drawn anew, as if it had learned something."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in agent.network.parameters():
+            weight.copy_(0.3 * torch.randn(weight.shape, generator=generator))
+    return agent
+
+
+@given(bought=st.sets(st.integers(0, 35), max_size=20), noise=st.floats(0.1, 5.0))
+@settings(max_examples=25, deadline=None)
+def test_the_design_gain_at_full_rank_is_the_exact_one(bought: set[int], noise: float) -> None:
+    prior = JOINT.for_slide(toy_slide(side=6).public)
+    exact = Posterior(prior, noise)
+    for spot in bought:
+        exact.observe(spot)
+    mask = torch.zeros(2, 36, dtype=torch.float64)
+    mask[1, sorted(bought)] = 1
+    gain, variance = design_gain(torch.from_numpy(low_rank(prior, 36)), mask, noise)
+    np.testing.assert_allclose(gain[1], exact.design_gain(), rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(variance[1], exact.variance, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(gain[0], Posterior(prior, noise).design_gain(), rtol=1e-8)
+
+
+@pytest.mark.parametrize("kernel", [Kernel(), JOINT])
+def test_untrained_and_deterministic_it_is_the_design_agent(kernel: Kernel) -> None:
+    slide = toy_slide("one", 9, 1)
+    env = make_env([slide], excluded={"one": range(0, 81, 7)}, initial={"one": [20]})
+    spot = untrained_agent([slide.public], InputSettings(kernel=kernel, rank=81))
+    exact = DesignAgent(kernel)
+    exact.begin_episode(slide.public, 16, 1, 0)
+    observation, _ = env.reset(seed=0)
+    spot.begin_episode(slide.public, 16, 1, 0)
+    done = False
+    while not done:
+        pick, _ = spot.predict(observation, deterministic=True)
+        exact.predict(observation)
+        available = np.asarray(observation["available"]).astype(bool)
+        gain = np.where(available, exact.posterior.design_gain(), 0)
+        assert gain[pick] >= gain.max() * (1 - 1e-4)
+        observation, _, done, _, _ = env.step(pick)
+
+
+def test_untrained_it_prefers_what_the_design_prefers_and_still_explores() -> None:
+    slide = toy_slide("one", 9, 1)
+    env = make_env([slide], reward={"states": 0, "types": 0, "density": 0, "information": 1})
+    agent = untrained_agent([slide.public])
+    episodes = [run_episode(agent, env, seed=seed, deterministic=False) for seed in range(6)]
+    chance = [run_episode(_random, env, seed=seed).reward for seed in range(6)]
+    assert len({episode.picks for episode in episodes}) == 6
+    assert min(episode.reward for episode in episodes) > np.mean(chance)
+
+
+def _random(_: Any, action_mask: Any, rng: np.random.Generator) -> int:
+    return int(rng.choice(np.flatnonzero(action_mask)))
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=15, deadline=None)
+def test_a_permutation_of_the_spots_permutes_the_logits(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    slide = toy_slide("one", 6, 1)
+    order = rng.permutation(36)
+    public = slide.public
+    shuffled = Slide.make(
+        "one",
+        public.coordinates[order],
+        features=public.features[order],
+        spot_names=public.spot_names[order],
+        encoder="toy",
+    )
+    agent = restless(untrained_agent([public]), seed)
+    bought, available = rng.random(36) < 0.2, rng.random(36) < 0.6
+    progress = np.array([0.4, 0.2])
+    agent.begin_episode(public, 7, 1, 0)
+    logits = agent.logits(bought, available & ~bought, progress)
+    agent.begin_episode(shuffled.public, 7, 1, 0)
+    again = agent.logits(bought[order], (available & ~bought)[order], progress)
+    np.testing.assert_allclose(again, logits[order], rtol=2e-3, atol=2e-3)
+
+
+def test_looks_purchases_and_progress_all_reach_the_logits() -> None:
+    slide = toy_slide("one", 6, 1)
+    agent = restless(untrained_agent([slide.public]))
+    bought, available = np.zeros(36, bool), np.ones(36, bool)
+    bought[3], available[3] = True, False
+    agent.begin_episode(slide.public, 7, 1, 0)
+    logits = agent.logits(bought, available, np.array([0.4, 0.0]))
+    assert np.abs(agent.logits(bought, available, np.array([0.9, 0.0])) - logits).max() > 1e-4
+    bought[20], available[20] = True, False
+    assert np.abs(agent.logits(bought, available, np.array([0.4, 0.0])) - logits).max() > 1e-4
+    recoloured = slide.with_features(slide.public.features[::-1], "toy")
+    agent.begin_episode(recoloured.public, 7, 1, 0)
+    assert np.abs(agent.logits(bought, available, np.array([0.4, 0.0])) - logits).max() > 1e-4
+
+
+def test_compact_and_full_observations_make_the_same_picks_on_slides_of_any_size() -> None:
+    small = [toy_slide("one", 5, 1), toy_slide("two", 6, 2)]
+    large = [toy_slide("large", 11, 4), toy_slide("wide", 8, 3)]
+    agent = restless(untrained_agent([slide.public for slide in small]))
+    for name in ("large", "wide"):
+        picks = [
+            run_episode(agent, make_env(large, observation=mode), slide=name).picks
+            for mode in ("compact", "full")
+        ]
+        assert picks[0] == picks[1]
+        assert len(set(picks[0])) == {"large": 24, "wide": 13}[name]
+
+
+def test_it_works_without_an_image_and_then_ignores_features() -> None:
+    imaged = toy_slide("one", 7, 1)
+    bare = imaged.with_features(np.zeros((49, 0)), "")
+    agent = restless(untrained_agent([bare.public], InputSettings(kernel=JOINT)))
+    assert agent.projection.n_components == 0
+    picks = [run_episode(agent, make_env([slide])).picks for slide in (bare, imaged)]
+    assert picks[0] == picks[1]
+
+
+@pytest.mark.parametrize(("width", "encoder"), [(5, "toy"), (6, "another"), (0, "")])
+def test_features_of_another_encoder_are_refused(width: int, encoder: str) -> None:
+    agent = untrained_agent([toy_slide("one").public])
+    other = toy_slide("two").with_features(np.ones((64, width)), encoder)
+    with pytest.raises(InputError, match=r"slide 'two'.*trained on 6 by 'toy'"):
+        run_episode(agent, make_env([other]))
+
+
+def test_training_slides_must_be_encoded_alike() -> None:
+    other = toy_slide("two").with_features(np.ones((64, 6)), "another")
+    with pytest.raises(InputError, match=r"'two'.*encode all slides alike"):
+        FeatureProjection.fit([toy_slide("one").public, other.public], 4)
+
+
+def test_the_projection_whitens_the_training_slides() -> None:
+    publics = [toy_slide(name, 8, seed).public for seed, name in enumerate("ab")]
+    projection = FeatureProjection.fit(publics, 4)
+    looks = np.concatenate([projection.apply(public) for public in publics])
+    np.testing.assert_allclose(np.cov(looks, rowvar=False), np.eye(4), atol=1e-3)
+
+
+def make_bank() -> tuple[list[Slide], SlideBank]:
+    slides = [toy_slide("one", 5, 1), toy_slide("two", 7, 2)]
+    projection = FeatureProjection.fit([slide.public for slide in slides], 4)
+    inputs = [describe(slide.public, InputSettings(), projection) for slide in slides]
+    return slides, SlideBank(inputs, 1.5)
+
+
+def test_the_bank_never_reads_the_rows_of_another_slide() -> None:
+    _, bank = make_bank()
+    rows = torch.tensor([1, 0, 1])
+    mask, available = torch.zeros(3, 60), torch.ones(3, 60)
+    mask[:, 2] = 1
+    before = bank(rows, mask, available, torch.zeros(3, 2))
+    for name in ("static", "crowding", "factor"):
+        bank.get_buffer(f"{name}_0").fill_(0.7)
+    after = bank(rows, mask, available, torch.zeros(3, 2))
+    for old, new in zip(before, after, strict=True):
+        torch.testing.assert_close(old[[0, 2]], new[[0, 2]])
+    assert (after.inputs[1, :25] != before.inputs[1, :25]).any()
+    assert not after.real[:, 49:].any()
+    assert not after.real[1, 25:].any()
+    assert (after.inputs[0, 49:] == 0).all()
+
+
+def test_the_bank_knows_slides_by_their_fingerprint_not_their_name() -> None:
+    slides, bank = make_bank()
+    assert bank.row(slides[1].public.fingerprint) == 1
+    with pytest.raises(InputError, match="fingerprint"):
+        bank.row(toy_slide("two", 7, 99).public.fingerprint)
+    assert bank.state_dict() == {}
+
+
+def test_the_number_of_inputs_is_what_the_bank_makes() -> None:
+    slides, bank = make_bank()
+    projection = FeatureProjection.fit([slide.public for slide in slides], 4)
+    batch = bank(torch.tensor([0]), torch.zeros(1, 49), torch.ones(1, 49), torch.zeros(1, 2))
+    assert batch.inputs.shape == (1, 49, n_spot_inputs(InputSettings(), projection))
+
+
+@given(st.lists(st.floats(-50, 50), min_size=3, max_size=12))
+@settings(deadline=None)
+def test_standardising_looks_only_at_what_can_be_bought(values: list[float]) -> None:
+    row = torch.tensor([[*values, 1e6]], dtype=torch.float64)
+    over = torch.ones_like(row, dtype=torch.bool)
+    over[0, -1] = False
+    scaled = standardise(row, over)[0, :-1].numpy()
+    assert abs(scaled.mean()) < 1e-6
+    spread = np.std(values)
+    assert np.std(scaled) == pytest.approx(min(1.0, spread / 1e-4), abs=1e-3)
+
+
+def test_the_policy_in_maskable_ppo_agrees_with_the_agent() -> None:
+    from sb3_contrib import MaskablePPO
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    slides = [toy_slide("one", 6, 1), toy_slide("two", 8, 2)]
+    env = make_env(slides)
+    agent = restless(untrained_agent([slide.public for slide in slides]))
+    inputs = [describe(slide.public, agent.settings, agent.projection) for slide in slides]
+    bank = SlideBank(inputs, agent.settings.kernel.noise)
+    model = MaskablePPO(
+        SpotPolicy,
+        DummyVecEnv([lambda: make_env(slides)]),
+        policy_kwargs={"network": agent.network, "bank": bank},
+        device="cpu",
+    )
+    assert model.policy.mlp_extractor is agent.network
+    for slide in slides:
+        assert run_episode(model, env, slide=slide.name).picks == (
+            run_episode(agent, env, slide=slide.name).picks
+        )
+    observation, _ = env.reset(seed=0, options={"slide": "one"})
+    tensors, _ = model.policy.obs_to_tensor(observation)
+    distribution = model.policy.get_distribution(tensors, env.action_masks())
+    assert distribution.distribution.probs[0, 36:].sum() == 0
+    _, value, _ = model.policy(tensors, action_masks=env.action_masks())
+    torch.testing.assert_close(value, model.policy.predict_values(tensors))
+
+
+def test_the_policy_says_which_observation_it_needs() -> None:
+    from sb3_contrib import MaskablePPO
+
+    slides = [toy_slide("one", 6, 1)]
+    agent = untrained_agent([slides[0].public])
+    bank = SlideBank([describe(slides[0].public, agent.settings, agent.projection)], 1.5)
+    with pytest.raises(InputError, match="observation='compact'"):
+        MaskablePPO(
+            SpotPolicy,
+            make_env(slides, observation="full"),
+            policy_kwargs={"network": agent.network, "bank": bank},
+            device="cpu",
+        )
