@@ -1,1 +1,29 @@
-"""Placeholder."""
+"""A synthetic tissue: grown from a seed, drawn, sequenced, and shipped with the package.
+
+:func:`load_slides` and :func:`load_reference` are what ``SpotSampling-v0`` plays on when no slides
+are named. ``python -m scr2st_env.synthetic`` remakes those files; with ``--h5ad`` it writes
+``.h5ad`` files and patches to try the whole tool on, and with ``--check`` it prints how hard the
+tissue is beside HER2ST (docs/synthetic.md has the table).
+"""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from scr2st_env.synthetic.embedded import (
+        TEST,
+        TRAINING,
+        load_reference,
+        load_slide,
+        load_slides,
+    )
+    from scr2st_env.synthetic.tissue import SyntheticTissue
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "embedded": ["TEST", "TRAINING", "load_reference", "load_slide", "load_slides"],
+        "tissue": ["SyntheticTissue"],
+    },
+)
