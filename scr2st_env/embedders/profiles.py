@@ -1,0 +1,141 @@
+"""Expression profiles of cells and spots over one list of genes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from scr2st_env.anndata_io import raw_counts, read_h5ad
+from scr2st_env.counts import COUNTS_PER, checked_counts, log_normalise
+from scr2st_env.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    from scr2st_env.embedders.base import Platform
+
+MIN_SHARED = 50
+LARGEST_LOGARITHM = 20.0  # log1p of 485 million: fractions below it are logarithms, not TPM
+
+
+@dataclass(frozen=True, eq=False)
+class Profiles:
+    """Non-negative expression, (n, G), with gene names, and what to call it in messages."""
+
+    values: sparse.csr_matrix  # (n, G)
+    genes: NDArray[np.str_]  # (G,)
+    where: str
+
+    @property
+    def totals(self) -> NDArray[np.float64]:
+        """Sum of each row over all genes, (n,)."""
+        return np.asarray(self.values.sum(axis=1), np.float64).ravel()
+
+    @classmethod
+    def read(cls, source: AnnData | str | Path, platform: Platform) -> Profiles:
+        """Read ``layers["counts"]``, else ``X``.
+
+        Parameters
+        ----------
+        source
+            AnnData or path; never modified.
+        platform
+            ``"spots"`` must hold raw counts; ``"cells"`` may hold TPM in some rows, as atlases
+            joined from several studies do.
+
+        Returns
+        -------
+        Profiles
+
+        Raises
+        ------
+        InputError
+            If values are negative, not finite or logarithms, or gene names repeat.
+        """
+        adata, place = read_h5ad(source)
+        where = f"{platform} ({place})"
+        if not adata.var_names.is_unique:
+            raise InputError(f"{where} gene names repeat; use AnnData.var_names_make_unique()")
+        values: Any
+        if platform == "spots":
+            values = raw_counts(adata, where)
+        elif "counts" in adata.layers or adata.X is not None:
+            values = checked_counts(adata.layers.get("counts", adata.X), where)
+            _refuse_logarithms(values.data, where)
+        else:
+            raise InputError(f"{where} has no counts in X or layers['counts']")
+        return cls(values, np.asarray(adata.var_names, np.str_), where)
+
+    def log_of(self, genes: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return log1p(CP10k) of named genes, normalised by the totals over all genes.
+
+        Parameters
+        ----------
+        genes
+            g names.
+
+        Returns
+        -------
+        tuple of ndarray of float32, shape (n, g), and of bool, shape (g,)
+            Zeros in the columns of genes that are missing here, and which are present.
+        """
+        column = {gene: index for index, gene in enumerate(self.genes.tolist())}
+        present = np.array([gene in column for gene in genes], bool)
+        chosen = [column[gene] for gene in genes if gene in column]
+        values = np.zeros((self.values.shape[0], len(genes)), np.float32)
+        values[:, present] = log_normalise(self.values[:, chosen], self.totals)
+        return values, present
+
+    def log_variance(self) -> NDArray[np.float64]:
+        """Variance of log1p(CP10k) of every gene over the rows, (G,), without a dense array."""
+        totals = self.totals
+        factors = np.divide(COUNTS_PER, totals, out=np.zeros_like(totals), where=totals > 0)
+        logs = sparse.diags_array(factors).dot(self.values.astype(np.float64)).log1p()
+        mean = np.asarray(logs.mean(axis=0)).ravel()
+        mean_square = np.asarray(logs.multiply(logs).mean(axis=0)).ravel()
+        variance: NDArray[np.float64] = np.maximum(mean_square - mean**2, 0)
+        return variance
+
+
+def _refuse_logarithms(values: NDArray[Any], where: str) -> None:
+    fractions = values.size > 0 and not np.array_equal(values, np.rint(values))
+    if fractions and values.max() < LARGEST_LOGARITHM:
+        raise InputError(
+            f"{where} looks log-transformed (fractions up to {values.max():.1f}); put raw counts "
+            "into layers['counts']"
+        )
+
+
+def shared_genes(reference: Profiles, slides: Sequence[Profiles]) -> list[str]:
+    """Return the genes of the reference that every slide has, in the reference's order.
+
+    Raises
+    ------
+    InputError
+        If they are fewer than 50: the two probably name genes differently.
+    """
+    for slide in slides:
+        common = np.isin(reference.genes, slide.genes).sum()
+        if common < MIN_SHARED:
+            raise InputError(
+                f"{reference.where} and {slide.where} share {common} genes, too few (names like "
+                f"{_examples(reference)} against {_examples(slide)}); use one naming for both"
+            )
+    names = set(reference.genes.tolist()).intersection(*(s.genes.tolist() for s in slides))
+    if len(names) < MIN_SHARED:
+        raise InputError(
+            f"only {len(names)} genes are in {reference.where} and in all of {len(slides)} slides; "
+            f"{MIN_SHARED} are needed"
+        )
+    return [gene for gene in reference.genes.tolist() if gene in names]
+
+
+def _examples(profiles: Profiles) -> str:
+    return ", ".join(repr(gene) for gene in profiles.genes[:2].tolist())

@@ -1,0 +1,71 @@
+"""Fitted embedders on disk: arrays as safetensors, settings as JSON in their header."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from scr2st_env.errors import InputError
+from scr2st_env.files import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+
+def save_arrays(
+    path: str | Path, kind: str, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> None:
+    """Write named arrays and JSON settings as one ``.safetensors`` file.
+
+    Parameters
+    ----------
+    path
+        The file; replaced at once, so that no reader sees half of it.
+    kind
+        What it is, checked by :func:`load_arrays`.
+    settings
+        Anything that JSON can hold.
+    arrays
+        Named arrays.
+    """
+    header = {"kind": kind, "settings": json.dumps(dict(settings))}
+    with replacing(path) as temporary:
+        save_file(
+            {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+            temporary,
+            metadata=header,
+        )
+
+
+def load_arrays(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read what :func:`save_arrays` wrote; nothing is unpickled.
+
+    Returns
+    -------
+    tuple of dict and dict
+        Settings and arrays.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it holds something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; name a saved {kind}")
+    try:
+        with safe_open(path, framework="numpy") as stored:
+            header = stored.metadata() or {}
+            arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a safetensors file ({error})") from error
+    if header.get("kind") != kind:
+        raise InputError(f"{path} holds {header.get('kind') or 'something else'}, not a {kind}")
+    return json.loads(header["settings"]), arrays
