@@ -84,9 +84,9 @@ class Oracle(SlideAgent, ABC):
 class PredictionOracle(Oracle):
     """Buys the spot with the largest true fall of the prediction error over purchasable spots.
 
-    The error is the squared one of the Gaussian process's posterior mean of log1p(CP10k), summed
-    over the purchasable spots and the genes; the prior mean of a gene is its mean over the
-    purchasable spots. A pick costs O(N^2), whatever the number of genes.
+    The error is the squared one of a Gaussian process that predicts log1p(CP10k) around the mean
+    of the measured spots, summed over the purchasable spots and over the genes, each scaled to
+    unit variance over the purchasable spots. A pick costs O(N^2), whatever the number of genes.
 
     Parameters
     ----------
@@ -99,9 +99,14 @@ class PredictionOracle(Oracle):
 
     Notes
     -----
-    With R the residuals (N, G), M = R R', P the purchasable spots, and w = C[:, i] / (C_ii + s),
-    buying i makes the residuals R - w R_i, so the error falls by
-    2 sum_{j in P} w_j M_ij - M_ii sum_{j in P} w_j^2, and M by w M_i' + M_i w' - M_ii w w'.
+    The prediction is m + h u', with m the posterior mean around zero, h = 1 - (what the process
+    makes of the constant 1), and u the mean of the n measured spots. Let R = Y - m and
+    w_j = C_ji / (C_ii + s). Buying spot i leaves at spot j the error
+
+    |r_j - w_j r_i - (h_j - w_j h_i) u_i|^2,  u_i = (n u + y_i) / (n + 1),
+
+    whose inner products are all found in R R', R Y' and Y Y', which buying changes by outer
+    products of vectors.
     """
 
     name = "oracle"
@@ -118,32 +123,49 @@ class PredictionOracle(Oracle):
         self.n_genes = n_genes
 
     def study(self, slide: Slide, purchasable: BoolArray) -> None:
-        """Compute the products of the residuals before anything is bought."""
+        """Compute all inner products of the spots' expression."""
         expression = slide.expression(self._genes(slide, purchasable)).astype(np.float64)
-        residual = expression - expression[purchasable].mean(axis=0)
-        self.products = residual @ residual.T  # (N, N)
+        centred = expression - expression[purchasable].mean(axis=0)
+        spread = centred[purchasable].std(axis=0)
+        scaled = np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0)
+        self.truth = scaled @ scaled.T  # Y Y', (N, N)
+        self.residual_truth = self.truth.copy()  # R Y'
+        self.residual = self.truth.copy()  # R R'
+        self.mean_share = np.ones(slide.n_spots)  # h
         self.posterior = Posterior(self.kernel.for_slide(slide.public), self.kernel.noise)
-        self.observed = np.zeros(slide.n_spots, bool)
+        self.measured: list[int] = []
 
     def gains(self, bought: BoolArray, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return by how much the squared error falls, (n,)."""
-        for spot in np.flatnonzero(bought & ~self.observed):
-            self._observe(int(spot))
-        self.observed = bought.copy()
-        columns = self.posterior.covariance[self.purchasable][:, candidates]
+        """Return minus the squared error that is left, up to a constant, (n,)."""
+        for spot in sorted(set(np.flatnonzero(bought).tolist()) - set(self.measured)):
+            self._observe(spot)
+        scored, n_after = self.purchasable, len(self.measured) + 1
         total = self.posterior.variance[candidates] + self.kernel.noise
-        cross = np.einsum("ji,ji->i", columns, self.products[self.purchasable][:, candidates])
-        squares = np.einsum("ji,ji->i", columns, columns)
-        own = self.products[candidates, candidates]
-        return (2 * cross - own * squares / total) / total
+        weight = self.posterior.covariance[scored][:, candidates] / total  # w, (P, n)
+        own = self.residual[candidates, candidates]
+        cross = self.residual[scored][:, candidates]
+        share = self.mean_share[scored][:, None] - weight * self.mean_share[candidates]
+        known = self.residual_truth[:, self.measured].sum(axis=1)  # n R u
+        mean_cross = (known[scored][:, None] + self.residual_truth[scored][:, candidates]) / n_after
+        mean_own = (known[candidates] + self.residual_truth[candidates, candidates]) / n_after
+        to_measured = self.truth[candidates][:, self.measured].sum(axis=1)
+        among_measured = self.truth[np.ix_(self.measured, self.measured)].sum()
+        mean_square = among_measured + 2 * to_measured + self.truth[candidates, candidates]
+        error = weight * (weight * own - 2 * cross)
+        error -= 2 * share * (mean_cross - weight * mean_own)
+        error += share**2 * mean_square / n_after**2
+        return -error.sum(axis=0)
 
     def _observe(self, spot: int) -> None:
         column = self.posterior.covariance[:, spot]
         weight = column / (column[spot] + self.kernel.noise)
-        row = self.products[spot].copy()
-        self.products -= np.outer(weight, row)
-        self.products -= np.outer(row - row[spot] * weight, weight)
+        row = self.residual[spot].copy()
+        self.residual -= np.outer(weight, row)
+        self.residual -= np.outer(row - row[spot] * weight, weight)
+        self.residual_truth -= np.outer(weight, self.residual_truth[spot])
+        self.mean_share -= weight * self.mean_share[spot]
         self.posterior.observe(spot)
+        self.measured.append(spot)
 
     def _genes(self, slide: Slide, purchasable: BoolArray) -> Sequence[str]:
         if self.genes is not None or slide.hidden is None:

@@ -27,7 +27,7 @@ from agents import (
 from agents.base import MaskAgent
 from scr2st_env import InputError, Kernel, PublicSlide, Slide
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
-from scr2st_env.gaussian_process import Posterior
+from scr2st_env.gaussian_process import posterior_mean
 from scr2st_env.rewards.base import Setting
 from scr2st_env.rewards.weights import make_reward
 
@@ -205,13 +205,15 @@ def test_the_prediction_oracle_lowers_the_true_error_most() -> None:
     expression = slide.expression(slide.hidden.genes.tolist()).astype(float)
     purchasable = np.ones(36, bool)
     purchasable[[*excluded, 8]] = False
-    residual = expression - expression[purchasable].mean(axis=0)
+    scaled = expression / expression[purchasable].std(axis=0)
+    prior = kernel.for_slide(slide.public)
 
-    def error(spots: Sequence[int]) -> Any:
-        posterior = Posterior(kernel.for_slide(slide.public), kernel.noise, np.zeros_like(residual))
-        for spot in spots:
-            posterior.observe(spot, residual[spot])
-        return ((residual - posterior.mean)[purchasable] ** 2).sum()
+    def error(spots: list[int]) -> float:
+        mean = scaled[spots].mean(axis=0)
+        predicted = mean + posterior_mean(
+            prior[np.ix_(spots, spots)], prior[:, spots], scaled[spots] - mean, kernel.noise
+        )
+        return float(((scaled - predicted)[purchasable] ** 2).sum())
 
     bought = [8]
     for pick in run_episode(PredictionOracle(kernel), env).picks:
