@@ -1,1 +1,28 @@
-"""Placeholder."""
+"""Who compares: protocols, judges, statistics and reports.
+
+Public names are loaded when they are first used.
+"""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from benchmarks.cohort import Study, load_study
+    from benchmarks.config import BenchmarkConfig, load_config, packaged_configs
+    from benchmarks.report.html import write_report
+    from benchmarks.report.table import print_table
+    from benchmarks.results import Results
+    from benchmarks.run import run_benchmark
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "cohort": ["Study", "load_study"],
+        "config": ["BenchmarkConfig", "load_config", "packaged_configs"],
+        "report.html": ["write_report"],
+        "report.table": ["print_table"],
+        "results": ["Results"],
+        "run": ["run_benchmark"],
+    },
+)

@@ -80,7 +80,7 @@ class Study:
         """
         if self.reference is not None:
             return {name: self.slides[name] for name in names}, self.reference
-        from scr2st_env.embedders import PCAEmbedder
+        from scr2st_env.embedders.pca import PCAEmbedder
 
         if self.atlas is None:
             raise InputError("slides without embeddings need a reference; name one with reference=")
@@ -101,7 +101,7 @@ class Study:
 
     def composition(self, names: Sequence[str]) -> tuple[dict[str, FloatArray], tuple[str, ...]]:
         """Return the cell-type composition of slides; it depends on the reference alone."""
-        from scr2st_env.embedders import TypeComposition
+        from scr2st_env.embedders.composition import TypeComposition
 
         model = TypeComposition()
         model.fit(self.atlas)
@@ -130,12 +130,12 @@ def load_study(config: BenchmarkConfig) -> Study:
     if named and len(config.slides) > 1:
         raise InputError(f"slides holds {named[0]!r} and others; name one cohort, or only paths")
     if named == ["synthetic"]:
-        from scr2st_env import synthetic
+        from scr2st_env.synthetic.embedded import load_reference, load_slides
 
-        loaded = {slide.name: slide for slide in synthetic.load_slides()}
+        loaded = {slide.name: slide for slide in load_slides()}
         return Study(
             {name: loaded[name] for name in _kept(tuple(loaded), config)},
-            reference=synthetic.load_reference(),
+            reference=load_reference(),
         )
     if named:
         imaged = named == ["her2st-imaged"]

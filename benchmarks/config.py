@@ -16,7 +16,7 @@ from scr2st_env.errors import InputError
 Share = Annotated[float, Field(gt=0, lt=1)]
 Protocol = Literal["within-slide", "new-slide", "cross-patient"]
 
-NOT_IN_HASH = frozenset({"jobs", "title", "primary_agent", "primary_judge", "primary_budget"})
+NOT_IN_HASH = frozenset({"jobs", "title"})
 
 
 class BenchmarkConfig(BaseModel):
@@ -62,8 +62,8 @@ class BenchmarkConfig(BaseModel):
     n_states: int = Field(100, ge=2, description="Cell states of the reference.")
     agents: list[str] = Field(
         ["random", "grid", "farthest", "design"],
-        description="'random', 'grid', 'farthest', 'design', 'oracle', 'learned:reward', "
-        "'learned:prediction', 'module:Class' or the path of a saved agent.",
+        description="'random', 'grid', 'farthest', 'design', 'design:fitted', 'oracle', "
+        "'learned:reward', 'learned:prediction', 'module:Class' or the path of a saved agent.",
     )
     budgets: list[Share] = Field(
         [0.05, 0.1, 0.2], description="Shares of all spots of a slide that agents may buy."
@@ -74,6 +74,9 @@ class BenchmarkConfig(BaseModel):
     )
     seeds: int = Field(3, ge=1, description="Episodes per slide, agent and budget.")
     round_size: int = Field(1, ge=1, description="Spots sequenced together.")
+    feedback: bool = Field(
+        False, description="Let agents observe the embeddings of spots whose round is back."
+    )
     judges: list[str] = Field(
         ["gp", "ridge"],
         description="'gp', 'ridge', 'knn', 'mean', 'scr2net' or 'module:Class': predictors that "

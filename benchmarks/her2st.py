@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
+
+    from scr2st_env.arrays import FloatArray
 
 IMAGED = ("A1", "B4", "C2", "C3", "C4", "C5", "C6")
 SECTIONS = tuple(
@@ -94,14 +94,11 @@ def load_atlas() -> AnnData:
     return read_h5ad(data_folder() / "reference" / "breast_sc_reference.h5ad")[0]
 
 
-def _features(path: Path, adata: AnnData, encoder: str) -> np.ndarray[tuple[int, ...], np.dtype]:
-    from scr2st_env.patches import read_patches
-
-    from scr2st_env.encoders import encode_cached, get_encoder
+def _features(path: Path, adata: AnnData, encoder: str) -> FloatArray:
+    from scr2st_env.encoders.base import get_encoder
+    from scr2st_env.encoders.cache import encode_cached
+    from scr2st_env.patches.jpeg_file import patches_of
 
     if not path.is_file():
         raise InputError(f"{path} does not exist; only {', '.join(IMAGED)} have H&E patches")
-    names, patches = read_patches(path)
-    if list(names) != adata.obs_names.tolist():
-        raise InputError(f"{path} and its .h5ad name different spots; fetch both anew")
-    return encode_cached(get_encoder(encoder), patches)
+    return encode_cached(get_encoder(encoder), patches_of(path, adata.obs_names.tolist()))

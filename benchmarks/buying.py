@@ -1,0 +1,178 @@
+"""Buying: one agent, one slide, one budget, one seed, and what the episode earned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from scr2st_env.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agents.episode import Episode
+    from benchmarks.config import BenchmarkConfig
+    from scr2st_env.envs.spot_sampling import SpotSamplingEnv
+    from scr2st_env.gaussian_process import Kernel
+    from scr2st_env.reference import CellReference
+    from scr2st_env.slide import Slide
+
+LEARNED = "learned:"
+OBJECTIVES = ("reward", "prediction")
+
+
+def reward_weights(config: BenchmarkConfig) -> dict[str, float]:
+    """Return the weights of the mission's reward."""
+    return {
+        "states": config.reward_states,
+        "types": config.reward_types,
+        "density": config.reward_density,
+    }
+
+
+def make_environment(
+    config: BenchmarkConfig,
+    slide: Slide,
+    reference: CellReference,
+    budget: float,
+    excluded: Sequence[int],
+) -> SpotSamplingEnv:
+    """Return the environment in which all agents buy on one slide at one budget.
+
+    Its budget is a share of all spots; the spots in ``excluded``, the test part, are never sold.
+    """
+    from scr2st_env.envs.spot_sampling import SpotSamplingEnv
+
+    return SpotSamplingEnv(
+        [slide],
+        reference,
+        budget=budget,
+        round_size=config.round_size,
+        excluded={slide.name: np.asarray(excluded)},
+        reward=reward_weights(config),
+        feedback=config.feedback,
+        info_mask=False,
+    )
+
+
+def make_buyer(spec: str, folder: Path, genes: Sequence[str], kernel: Kernel) -> Any:
+    """Return the agent, or oracle, of a specification.
+
+    Parameters
+    ----------
+    spec
+        As in ``BenchmarkConfig.agents``.
+    folder
+        Where the agents trained for this fold are saved.
+    genes, kernel
+        The gene list and the kernel fitted on the training patients: what the oracle's prediction
+        gain refers to; ``"design:fitted"`` designs with that kernel too.
+
+    Raises
+    ------
+    InputError
+        If there is no such agent.
+    """
+    from agents.registry import load_agent
+
+    if spec == "oracle":
+        return load_agent("oracle", kernel=kernel, genes=list(genes))
+    if spec == "design:fitted":
+        return load_agent("design", kernel=kernel)
+    return load_agent(trained_agent(spec, folder) if spec.startswith(LEARNED) else spec)
+
+
+def trained_agent(spec: str, folder: Path) -> Path:
+    """Return where the agent ``"learned:<objective>"`` of a fold is saved."""
+    return folder / f"{spec.removeprefix(LEARNED)}.safetensors"
+
+
+def train_agent(
+    spec: str,
+    config: BenchmarkConfig,
+    slides: Sequence[Slide],
+    reference: CellReference,
+    folder: Path,
+) -> None:
+    """Train an agent on the training patients' slides and save it.
+
+    Parameters
+    ----------
+    spec
+        ``"learned:reward"``, for the mission's reward, or ``"learned:prediction"``, for the fall
+        of the prediction error.
+    config
+        Its ``training_*`` fields.
+    slides, reference
+        Of the fold.
+    folder
+        Of the fold. An agent that is there already is kept, so that a run can be continued.
+
+    Raises
+    ------
+    InputError
+        If the objective is unknown.
+    """
+    from agents.training import train_spot_agent
+
+    objective = spec.removeprefix(LEARNED)
+    if objective not in OBJECTIVES:
+        raise InputError(f"agent {spec!r}: objective is none of {', '.join(OBJECTIVES)}")
+    path = trained_agent(spec, folder)
+    if path.exists():
+        return
+    weights = reward_weights(config)
+    if objective == "prediction":
+        weights = {**dict.fromkeys(weights, 0.0), "prediction": 1.0}
+    agent = train_spot_agent(
+        slides,
+        reference,
+        budget=config.training_budget,
+        reward=weights,
+        total_steps=config.training_steps,
+        seed=config.training_seed,
+        round_size=config.round_size,
+        progress=False,
+        n_threads=1,
+    )
+    agent.save(path)
+
+
+def episode_scores(episode: Episode, slide: Slide, reference: CellReference) -> dict[str, float]:
+    """Return the reward, its terms, and plain measures of what was bought.
+
+    Parameters
+    ----------
+    episode
+        A finished episode.
+    slide, reference
+        On which it was played.
+
+    Returns
+    -------
+    dict of str to float
+        ``reward`` and ``reward.<term>``; ``state_coverage``: share of the cell states that are
+        nearest to a bought spot; ``type_entropy``: entropy of the mean composition over that of
+        equal shares; ``mean_distance``: from a spot to the nearest bought one, in pitches (less
+        is better); ``wasted``: purchases that bought nothing.
+    """
+    from scr2st_env.rewards.novelty import entropy, nearest_states
+
+    spots = np.unique(np.asarray(episode.picks, np.int64))
+    hidden = slide.hidden
+    if hidden is None or hidden.embedding is None or hidden.types is None:
+        raise InputError(f"slide {slide.name!r} has no embedding; embed it first")
+    place = slide.public.pitch_coordinates
+    reached = nearest_states(hidden.embedding[spots], reference.states)
+    shares = hidden.types[spots].mean(axis=0, dtype=np.float64)
+    return {
+        "reward": float(episode.reward),
+        **{f"reward.{term}": float(paid) for term, paid in episode.reward_terms.items()},
+        "state_coverage": len(np.unique(reached)) / reference.n_states,
+        "type_entropy": entropy(shares / shares.sum()) / float(np.log(len(shares))),
+        "mean_distance": float(cKDTree(place[spots]).query(place)[0].mean()),
+        "wasted": float(episode.wasted),
+    }

@@ -1,0 +1,154 @@
+"""What a fold knows before it meets its test slides: all of it from other patients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.buying import LEARNED, train_agent
+from benchmarks.judging import fit_kernel
+from benchmarks.protocols import (
+    Fold,
+    GeneList,
+    genes_of_reference,
+    genes_of_training_slides,
+    held_out_spots,
+)
+from scr2st_env.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from benchmarks.cohort import Study
+    from benchmarks.config import BenchmarkConfig
+    from predictor.base import Cohort
+    from scr2st_env.arrays import FloatArray
+    from scr2st_env.gaussian_process import Kernel
+    from scr2st_env.reference import CellReference
+    from scr2st_env.slide import Slide
+
+
+@dataclass(frozen=True)
+class Ground:
+    """One test slide, and everything that its fold brings to it.
+
+    Parameters
+    ----------
+    fold
+        Name of the fold.
+    slide
+        Embedded with the fold's embedder.
+    reference
+        In the same space.
+    genes
+        The gene list.
+    kernel
+        Fitted on the training patients.
+    agents
+        Folder of the agents trained for this fold.
+    cohort
+        Training slides that judges may learn from; None where the protocol grants none, or where
+        there is no image to carry what they teach.
+    test_fraction
+        Share of the measurable spots that is never sold.
+    """
+
+    fold: str
+    slide: Slide
+    reference: CellReference
+    genes: GeneList
+    kernel: Kernel
+    agents: Path
+    cohort: Cohort | None
+    test_fraction: float
+
+    @cached_property
+    def expression(self) -> FloatArray:
+        """log1p(CP10k) of the gene list, (N, G)."""
+        return self.slide.expression(self.genes.genes)
+
+    @cached_property
+    def test_part(self) -> list[int]:
+        """Spots that are never sold and always scored."""
+        return held_out_spots(self.slide.public, self.test_fraction).tolist()
+
+
+def prepare_fold(
+    config: BenchmarkConfig, study: Study, fold: Fold, names: Sequence[str], folder: Path
+) -> list[Ground]:
+    """Embed, choose genes, fit the kernel and train agents for a fold.
+
+    Parameters
+    ----------
+    config
+        The benchmark.
+    study
+        All slides.
+    fold
+        Whose test slides' expression is not read, except to be embedded for the reward.
+    names
+        Test slides that are needed.
+    folder
+        Where trained agents go.
+
+    Returns
+    -------
+    list of Ground
+        One per name.
+    """
+    learned = [spec for spec in config.agents if spec.startswith(LEARNED)]
+    with_cohort = config.protocol != "within-slide"
+    embedded = [*(fold.training if learned or with_cohort else ()), *names]
+    slides, reference = study.embedded(fold.training, embedded)
+    raw = [study.slides[name] for name in fold.training]
+    training = [slides[name] for name in fold.training if name in slides]
+    for spec in learned:
+        train_agent(spec, config, training, reference, folder)
+    everyone = [slides[name] for name in names]
+    shared = genes_of_training_slides(raw, everyone, config.n_genes, config.n_top_genes)
+    kernel = fit_kernel(raw, shared.genes)
+    grounds = []
+    for slide in everyone:
+        genes = _reference_genes(config, study, slide) if not with_cohort else shared
+        cohort = cohort_of(training, genes) if with_cohort and study.imaged else None
+        grounds.append(
+            Ground(
+                fold.name,
+                slide,
+                reference,
+                genes,
+                kernel,
+                folder,
+                cohort,
+                config.test_fraction,
+            )
+        )
+    return grounds
+
+
+def _reference_genes(config: BenchmarkConfig, study: Study, slide: Slide) -> GeneList:
+    if study.atlas is None:
+        raise InputError(
+            "protocol 'within-slide' takes its gene list from the single-cell reference's counts, "
+            "which these slides came without; use 'new-slide' or name a reference"
+        )
+    return genes_of_reference(study.atlas, [slide], config.n_genes, config.n_top_genes)
+
+
+def cohort_of(training: Sequence[Slide], genes: GeneList) -> Cohort:
+    """Collect the measurable spots of training slides, one group per slide."""
+    from predictor.base import Cohort
+
+    everything = Cohort.from_slides(training, genes.genes)
+    kept = np.concatenate([slide.public.measurable for slide in training])
+    types = everything.cell_types
+    return Cohort(
+        everything.features[kept],
+        everything.expression[kept],
+        None if types is None else types[kept],
+        np.asarray(everything.groups)[kept],
+    )

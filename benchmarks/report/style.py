@@ -1,0 +1,102 @@
+"""One colour and one name per agent, in every figure and table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.config import BenchmarkConfig
+
+# Okabe & Ito's palette, which readers with any colour vision can tell apart.
+COLOURS = {
+    "random": "#767676",
+    "grid": "#E69F00",
+    "farthest": "#56B4E9",
+    "design": "#0072B2",
+    "design:fitted": "#009E73",
+    "learned:reward": "#D55E00",
+    "learned:prediction": "#CC79A7",
+    "oracle": "#000000",
+    "reward-oracle": "#000000",
+}
+SPARE = ("#009E73", "#CC79A7", "#B8A200", "#8B4513", "#6A3D9A")
+MARKERS = {
+    "random": "o",
+    "grid": "s",
+    "farthest": "D",
+    "design": "^",
+    "design:fitted": "v",
+    "learned:reward": "P",
+    "learned:prediction": "X",
+    "oracle": "*",
+}
+NAMES = {
+    "random": "Random",
+    "grid": "Grid",
+    "farthest": "Farthest point",
+    "design": "A-optimal design",
+    "design:fitted": "A-optimal design, fitted kernel",
+    "learned:reward": "Learned (reward)",
+    "learned:prediction": "Learned (prediction)",
+    "oracle": "Oracle (upper bound)",
+    "reward-oracle": "Reward oracle (upper bound)",
+}
+JUDGES = {
+    "gp": "Gaussian process",
+    "ridge": "Ridge regression",
+    "knn": "Nearest neighbours",
+    "mean": "Mean profile",
+    "scr2net": "SCR2Net",
+    "environment": "Reward",
+}
+METRICS = {
+    "pearson_per_gene": "Pearson r per gene, test spots",
+    "reward": "Reward of an episode",
+}
+
+PAPER: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#444444",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "savefig.dpi": 160,
+}
+
+
+def colours(agents: Sequence[str]) -> dict[str, str]:
+    """Return a colour for every agent; the built-in ones always have the same."""
+    spare = iter(SPARE * len(agents))
+    return {agent: COLOURS[agent] if agent in COLOURS else next(spare) for agent in agents}
+
+
+def agent_name(agent: str, config: BenchmarkConfig | None = None) -> str:
+    """Return an agent's name for readers; a foreign agent keeps its own.
+
+    Where the protocol grants no cohort, a learned agent is labelled as trained elsewhere.
+    """
+    name = NAMES.get(agent, agent.rsplit("/", 1)[-1].removesuffix(".safetensors"))
+    if config is not None and config.protocol == "within-slide" and agent.startswith("learned:"):
+        return f"{name}, trained on other patients"
+    return name
+
+
+def judge_name(judge: str) -> str:
+    """Return a judge's name for readers."""
+    return JUDGES.get(judge, judge)

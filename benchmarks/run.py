@@ -1,0 +1,170 @@
+"""The runner: every fold, slide, agent, budget and seed, in parallel and resumable."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import joblib
+from tqdm import tqdm
+
+from benchmarks.cohort import Study, load_study
+from benchmarks.config import BenchmarkConfig
+from benchmarks.folds import Ground, prepare_fold
+from benchmarks.protocols import Fold, patient_folds
+from benchmarks.results import (
+    CONFIG,
+    EPISODES,
+    RUN,
+    SCORES,
+    Results,
+    read_episodes,
+    write_csv,
+    write_json,
+)
+from benchmarks.units import Unit, play_unit
+from scr2st_env._version import __version__
+from scr2st_env.errors import InputError
+from scr2st_env.files import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "torch", "gymnasium", "anndata", "joblib")
+
+
+def run_benchmark(
+    config: BenchmarkConfig,
+    output: str | Path,
+    progress: bool = True,
+    study: Study | None = None,
+) -> Results:
+    """Run a benchmark, or what is left of one that was interrupted.
+
+    Parameters
+    ----------
+    config
+        What to run.
+    output
+        Folder of the results: ``results.csv`` (all scores), ``episodes.jsonl`` (what was bought,
+        in order), ``run.json`` (versions, durations), ``config.json``, and the units of work. A
+        run that was killed at any moment continues here, to the same results.
+    progress
+        Show a progress bar.
+    study
+        Slides and reference; default: those that the configuration names.
+
+    Returns
+    -------
+    Results
+
+    Raises
+    ------
+    InputError
+        If the folder holds results of another configuration, or the configuration asks for what
+        is not there.
+    """
+    start = time.perf_counter()
+    folder = Path(output)
+    _claim(config, folder)
+    study = load_study(config) if study is None else study
+    folds = patient_folds(study.patients, _test_slides(config, study))
+    units = [
+        Unit(fold.name, slide, budget)
+        for fold in folds
+        for slide in fold.test
+        for budget in config.all_budgets
+    ]
+    missing = [unit for unit in units if not unit.path(folder).exists()]
+    with (
+        tqdm(total=len(units), initial=len(units) - len(missing), disable=not progress) as bar,
+        joblib.parallel_config("loky", n_jobs=config.jobs, inner_max_num_threads=1),
+    ):
+        bar.set_description("preparing folds")
+        grounds = _prepared(config, study, folds, missing, folder)
+        bar.set_description("buying and judging")
+        tasks = [(config, grounds[unit.slide], unit, folder) for unit in _longest_first(missing)]
+        for unit in _in_parallel(play_unit, tasks):
+            bar.update()
+            bar.set_postfix_str(f"{unit.slide} at {unit.budget:.0%}")
+    episodes = read_episodes([unit.path(folder) for unit in units])
+    info = _environment(config, time.perf_counter() - start, len(missing), folder)
+    results = Results.of_episodes(config, episodes, info, folder)
+    with replacing(folder / EPISODES) as path:
+        path.write_text("".join(unit.path(folder).read_text("utf-8") for unit in units), "utf-8")
+    write_csv(results.scores, folder / SCORES)
+    write_json(info, folder / RUN)
+    return results
+
+
+def _claim(config: BenchmarkConfig, folder: Path) -> None:
+    """Make the folder this configuration's own."""
+    path = folder / CONFIG
+    if path.is_file():
+        import json
+
+        earlier = BenchmarkConfig.checked(json.loads(path.read_text("utf-8")), str(path))
+        if earlier.digest != config.digest:
+            changed = sorted(
+                name
+                for name in BenchmarkConfig.model_fields
+                if getattr(earlier, name) != getattr(config, name)
+            )
+            raise InputError(
+                f"{folder} holds results of another configuration ({', '.join(changed)} differ); "
+                "name another output folder or remove this one"
+            )
+    write_json(config.model_dump(), path)
+
+
+def _test_slides(config: BenchmarkConfig, study: Study) -> tuple[str, ...]:
+    if config.test_slides or config.slides != ["synthetic"]:
+        return tuple(config.test_slides)
+    from scr2st_env.synthetic.embedded import TEST
+
+    return tuple(name for name in TEST if name in study.slides)
+
+
+def _prepared(
+    config: BenchmarkConfig, study: Study, folds: list[Fold], missing: list[Unit], folder: Path
+) -> dict[str, Ground]:
+    tasks = []
+    for fold in folds:
+        names = [name for name in fold.test if any(unit.slide == name for unit in missing)]
+        if names:
+            tasks.append((config, study, fold, names, folder / "agents" / fold.name))
+    prepared = _in_parallel(prepare_fold, tasks)
+    return {ground.slide.name: ground for grounds in prepared for ground in grounds}
+
+
+def _in_parallel(function: Any, tasks: list[tuple[Any, ...]]) -> Iterator[Any]:
+    workers = joblib.Parallel(return_as="generator_unordered")
+    finished: Iterable[Any] = workers(joblib.delayed(function)(*task) for task in tasks)
+    yield from finished
+
+
+def _longest_first(units: list[Unit]) -> list[Unit]:
+    """Large budgets take longest; what starts first leaves no worker idle at the end."""
+    return sorted(units, key=lambda unit: -unit.budget)
+
+
+def _environment(
+    config: BenchmarkConfig, seconds: float, n_units: int, folder: Path
+) -> dict[str, Any]:
+    return {
+        "scr2st": __version__,
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "jobs": config.jobs,
+        "digest": config.digest,
+        "seeds": list(range(config.seeds)),
+        "units_in_this_run": n_units,
+        "seconds_of_this_run": round(seconds, 1),
+        "folder": folder.name,
+    }

@@ -1,0 +1,273 @@
+"""The runner: equal money, nothing learned from the test part, the same results after a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import toy_reference, toy_slide
+
+from benchmarks import BenchmarkConfig, Results, load_config, packaged_configs, run_benchmark
+from benchmarks.cohort import Study, load_study
+from benchmarks.folds import prepare_fold
+from benchmarks.judging import make_judge, predict_slide, scores
+from benchmarks.protocols import held_out_spots, patient_folds
+from benchmarks.results import read_episodes
+from scr2st_env import Slide
+from scr2st_env.errors import InputError
+
+AGENTS = ["random", "farthest", "design", "oracle"]
+
+
+def toy_study(n_slides: int = 4) -> Study:
+    slides = {
+        f"s{index}": toy_slide(f"s{index}", 7 + index % 2, index) for index in range(n_slides)
+    }
+    return Study(slides, reference=toy_reference())
+
+
+def toy_config(**changes: Any) -> BenchmarkConfig:
+    values: dict[str, Any] = {
+        "slides": ["toy"],
+        "agents": AGENTS,
+        "budgets": [0.1, 0.2],
+        "random_budgets": [0.4],
+        "seeds": 2,
+        "judges": ["gp", "ridge"],
+        "n_genes": 20,
+        "n_top_genes": 5,
+        "jobs": 1,
+    }
+    return BenchmarkConfig(**(values | changes))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    folder = tmp_path_factory.mktemp("toy")
+    return run_benchmark(toy_config(), folder, progress=False, study=toy_study())
+
+
+def episodes_of(results: Results) -> list[dict[str, Any]]:
+    return read_episodes([results.folder / "episodes.jsonl"])
+
+
+def test_every_agent_plays_every_slide_budget_and_seed(results: Results) -> None:
+    played = pd.DataFrame(episodes_of(results))[["slide", "agent", "budget", "seed"]]
+    assert len(played) == 4 * (len(AGENTS) * 2 + 1) * 2
+    assert not played.duplicated().any()
+    assert set(played.query("budget == 0.4")["agent"]) == {"random"}
+
+
+def test_all_agents_spend_the_same_share_of_all_spots(results: Results) -> None:
+    sizes = {name: slide.n_spots for name, slide in toy_study().slides.items()}
+    for episode in episodes_of(results):
+        assert episode["spent"] == round(episode["budget"] * sizes[episode["slide"]])
+        assert len(set(episode["picks"])) == episode["spent"]
+
+
+def test_no_test_spot_is_ever_bought(results: Results) -> None:
+    parts = {
+        name: set(held_out_spots(slide.public, 0.25).tolist())
+        for name, slide in toy_study().slides.items()
+    }
+    for episode in episodes_of(results):
+        assert not parts[episode["slide"]] & set(episode["picks"])
+
+
+def test_every_score_is_finite_and_both_boards_are_there(results: Results) -> None:
+    assert np.isfinite(results.scores["value"]).all()
+    found = results.scores.groupby("judge")["metric"].agg(set)
+    assert {"reward", "state_coverage", "type_entropy", "mean_distance"} <= found["environment"]
+    assert {"pearson_per_gene", "pearson_per_gene_top", "mse"} <= found["gp"] & found["ridge"]
+
+
+def test_the_parts_of_the_reward_add_up(results: Results) -> None:
+    own = results.scores.query("judge == 'environment'")
+    keys = ["slide", "agent", "budget", "seed"]
+    total = own.query("metric == 'reward'").set_index(keys)["value"]
+    terms = own[own["metric"].str.startswith("reward.")].groupby(keys)["value"].sum()
+    pd.testing.assert_series_equal(total.sort_index(), terms.sort_index(), check_names=False)
+
+
+def test_results_are_read_back_as_they_were(results: Results) -> None:
+    again = Results.load(results.folder)
+    pd.testing.assert_frame_equal(again.scores, results.scores)
+    assert again.config == results.config
+    assert pd.read_csv(results.folder / "results.csv").shape == results.scores.shape
+    assert results.info["packages"]["numpy"] == np.__version__
+
+
+def test_two_processes_give_the_results_of_one(results: Results, tmp_path: Path) -> None:
+    parallel = run_benchmark(toy_config(jobs=2), tmp_path, progress=False, study=toy_study())
+    pd.testing.assert_frame_equal(parallel.scores, results.scores)
+
+
+def test_a_lost_unit_is_played_again_to_the_same_scores(results: Results, tmp_path: Path) -> None:
+    study = toy_study()
+    run_benchmark(toy_config(), tmp_path, progress=False, study=study)
+    lost = sorted((tmp_path / "units").glob("*.jsonl"))[2]
+    kept = min((tmp_path / "units").glob("*.jsonl"))
+    lost.unlink()
+    (tmp_path / "units" / ".half-written.jsonl").write_text('{"protocol": ')
+    before = kept.stat().st_mtime_ns
+    again = run_benchmark(toy_config(), tmp_path, progress=False, study=study)
+    pd.testing.assert_frame_equal(again.scores, results.scores)
+    assert kept.stat().st_mtime_ns == before
+    assert again.info["units_in_this_run"] == 1
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from test_benchmark_run import toy_config, toy_study
+from benchmarks import run_benchmark
+if __name__ == "__main__":
+    run_benchmark(toy_config(), sys.argv[2], progress=False, study=toy_study())
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 on this system")
+def test_a_killed_run_continues_to_the_same_results(results: Results, tmp_path: Path) -> None:
+    script, folder = tmp_path / "script.py", tmp_path / "out"
+    script.write_text(SCRIPT)
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(Path(__file__).parent), str(folder)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    deadline = time.monotonic() + 60
+    while len(list((folder / "units").glob("[!.]*.jsonl"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = len(list((folder / "units").glob("[!.]*.jsonl")))
+    assert finished >= 3
+    again = run_benchmark(toy_config(), folder, progress=False, study=toy_study())
+    pd.testing.assert_frame_equal(again.scores, results.scores)
+    assert again.info["units_in_this_run"] == 12 - finished
+
+
+def test_another_configuration_in_the_same_folder_is_refused(results: Results) -> None:
+    with pytest.raises(InputError, match=r"another configuration \(seeds differ\); name another"):
+        run_benchmark(toy_config(seeds=3), results.folder, progress=False, study=toy_study())
+
+
+def test_expression_of_test_spots_decides_nothing_that_agents_buy(tmp_path: Path) -> None:
+    """Scramble the hidden rows of all test parts: purchases stay as they were."""
+    study = toy_study()
+    rng = np.random.default_rng(0)
+    changed = {}
+    for name, slide in study.slides.items():
+        hidden, part = slide.hidden, held_out_spots(slide.public, 0.25)
+        assert hidden is not None
+        assert hidden.embedding is not None
+        counts = hidden.counts.toarray()
+        counts[part] = rng.permuted(counts[part], axis=1)
+        embedding = hidden.embedding.copy()
+        embedding[part] += 1
+        changed[name] = Slide(
+            slide.public, replace(hidden, counts=type(hidden.counts)(counts), embedding=embedding)
+        )
+    config = toy_config(agents=["random", "design"], judges=["gp"])
+    first = run_benchmark(config, tmp_path / "a", progress=False, study=study)
+    second = run_benchmark(
+        config, tmp_path / "b", progress=False, study=replace(study, slides=changed)
+    )
+    picks = [[episode["picks"] for episode in episodes_of(run)] for run in (first, second)]
+    assert picks[0] == picks[1]
+    assert not first.scores.equals(second.scores)
+
+
+def test_a_fold_takes_nothing_from_the_expression_of_its_test_slides(tmp_path: Path) -> None:
+    study = toy_study()
+    fold = patient_folds(study.patients)[0]
+    scrambled = toy_slide(fold.test[0], 7, seed=99)
+    test = study.slides[fold.test[0]]
+    changed = replace(
+        study, slides=study.slides | {fold.test[0]: Slide(test.public, scrambled.hidden)}
+    )
+    config = toy_config()
+    (ground,) = prepare_fold(config, study, fold, fold.test, tmp_path)
+    (other,) = prepare_fold(config, changed, fold, fold.test, tmp_path)
+    assert ground.genes == other.genes
+    assert ground.kernel == other.kernel
+    assert ground.cohort is not None
+    assert other.cohort is not None
+    np.testing.assert_array_equal(ground.cohort.expression, other.cohort.expression)
+    assert ground.test_part == other.test_part
+
+
+def test_judges_never_see_the_expression_of_spots_that_were_not_bought(
+    results: Results, tmp_path: Path
+) -> None:
+    """Scores of the measured world equal scores against a truth that the judge could not read."""
+    episode = next(e for e in episodes_of(results) if e["agent"] == "random")
+    study = toy_study()
+    fold = next(f for f in patient_folds(study.patients) if f.test == (episode["slide"],))
+    (ground,) = prepare_fold(toy_config(), study, fold, fold.test, tmp_path)
+    blinded = np.full_like(ground.expression, np.nan)
+    blinded[episode["picks"]] = ground.expression[episode["picks"]]
+    judge = make_judge("gp", ground.kernel, 0)
+    predicted = predict_slide(judge, ground.slide, blinded, episode["picks"], ground.cohort)
+    part = ground.test_part
+    expected = scores(ground.expression[part], predicted[part], ground.genes.variable)
+    assert episode["scores"]["gp"] == pytest.approx(expected)
+
+
+def test_the_oracle_is_above_random_and_random_needs_more_budget(results: Results) -> None:
+    own = results.scores.query("judge == 'gp' and metric == 'pearson_per_gene'")
+    mean = own.groupby(["agent", "budget"])["value"].mean()
+    assert mean["oracle", 0.1] > mean["random", 0.1]
+    assert mean["random", 0.4] > mean["random", 0.1]
+
+
+@pytest.mark.parametrize("name", packaged_configs())
+def test_packaged_configurations_are_valid(name: str) -> None:
+    config = load_config(name)
+    assert config.primary_agent in config.agents
+    assert json.loads(config.model_dump_json()) == config.model_dump()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("budgets = [0.9]\nprimary_budget = 0.9", "cannot be spent"),
+        ("agents = ['design']", "must hold 'random'"),
+        ("budget = 0.1", "budget: extra inputs"),
+        ("seeds = '3'", "seeds: input should be a valid integer"),
+        ("primary_budget = 0.07", "is not among budgets"),
+        ("protocol = 'other'", "protocol: input should be"),
+        ("seeds = ", "is not TOML"),
+    ],
+)
+def test_a_wrong_configuration_is_one_line_that_names_the_field(
+    tmp_path: Path, line: str, message: str
+) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(line)
+    with pytest.raises(InputError, match=message) as caught:
+        load_config(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_every_field_of_the_configuration_is_described() -> None:
+    for name, field in BenchmarkConfig.model_fields.items():
+        assert field.description, name
+        assert field.description.endswith((".", ";")), name
+
+
+def test_an_unknown_section_and_an_unknown_judge_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="paths need the path of a reference"):
+        load_study(toy_config(slides=["a.h5ad"]))
+    with pytest.raises(InputError, match="judge 'oak' is none of gp"):
+        run_benchmark(
+            toy_config(judges=["oak"], primary_judge="oak"), tmp_path, False, study=toy_study(2)
+        )
