@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from benchmarks.config import BenchmarkConfig
-    from scr2st_env.arrays import FloatArray
 
 NAMED = ("synthetic", "her2st-imaged", "her2st")
 
@@ -80,33 +79,29 @@ class Study:
         """
         if self.reference is not None:
             return {name: self.slides[name] for name in names}, self.reference
+        from scr2st_env.embedders.composition import TypeComposition
         from scr2st_env.embedders.pca import PCAEmbedder
 
         if self.atlas is None:
             raise InputError("slides without embeddings need a reference; name one with reference=")
-        embedder = PCAEmbedder()
-        embedder.fit(self.atlas, slides=[self.sections[name] for name in training])
-        types, type_names = self.composition(names)
+        sections = [self.sections[name] for name in training]
+        embedder = PCAEmbedder().fit(self.atlas, sections)
+        composition = TypeComposition().fit(self.atlas, sections, self.cell_type)
         embedded = {
             name: self.slides[name].with_embedding(
-                embedder.transform(self.sections[name]), types[name], type_names
+                embedder.transform(self.sections[name]),
+                composition.transform(self.sections[name]),
+                composition.type_names,
             )
             for name in names
         }
-        labels = self.atlas.obs[self.cell_type].astype(str).tolist()
         reference = CellReference.make(
-            embedder.transform(self.atlas), labels, n_states=self.n_states, type_names=type_names
+            embedder.transform(self.atlas, "cells"),
+            self.atlas.obs[self.cell_type].astype(str).tolist(),
+            n_states=self.n_states,
+            type_names=composition.type_names,
         )
         return embedded, reference
-
-    def composition(self, names: Sequence[str]) -> tuple[dict[str, FloatArray], tuple[str, ...]]:
-        """Return the cell-type composition of slides; it depends on the reference alone."""
-        from scr2st_env.embedders.composition import TypeComposition
-
-        model = TypeComposition()
-        model.fit(self.atlas)
-        shares = {name: model.transform(self.sections[name]) for name in names}
-        return shares, tuple(model.type_names)
 
 
 def load_study(config: BenchmarkConfig) -> Study:
