@@ -5,8 +5,10 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+import anndata
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -491,3 +493,123 @@ class TestStockAlgorithms:
         model = PPO("MultiInputPolicy", env, n_steps=128, batch_size=64, n_epochs=1, seed=0)
         model.learn(256)
         assert model.num_timesteps == 256
+
+
+class TestFiles:
+    def written(self, slide: Slide, folder: Path) -> str:
+        adata = anndata.AnnData(slide.hidden.counts)
+        adata.var_names = slide.hidden.genes
+        adata.obsm["spatial"] = slide.public.coordinates
+        adata.obsm["X_patch"] = slide.public.features
+        adata.obsm["X_cell"] = slide.hidden.embedding
+        adata.obsm["X_type"] = slide.hidden.types
+        adata.uns["X_type_names"] = list(slide.hidden.type_names)
+        adata.write_h5ad(folder / f"{slide.name}.h5ad")
+        return str(folder / f"{slide.name}.h5ad")
+
+    def test_a_spec_on_files_survives_json(
+        self, slides: list[Slide], reference: CellReference, tmp_path: Path
+    ) -> None:
+        cells = anndata.AnnData(np.ones((120, 2), np.float32))
+        cells.obsm["X_cell"] = reference.embedding
+        cells.obs["cell_type"] = [reference.type_names[code] for code in reference.cell_types]
+        cells.write_h5ad(tmp_path / "atlas.h5ad")
+        env = make(
+            [self.written(slide, tmp_path) for slide in slides],
+            str(tmp_path / "atlas.h5ad"),
+            n_states=10,
+            reward={"density": 2.0},
+            excluded={"two": [1, 2]},
+        )
+        again = gym.make(gym.envs.registration.EnvSpec.from_json(env.spec.to_json()))
+        for one, other in zip(play(env, seed=4), play(again, seed=4), strict=True):
+            assert gym.utils.env_checker.data_equivalence(one, other, exact=True)
+
+    def test_a_missing_key_is_named_with_its_file(
+        self, slide: Slide, reference: CellReference, tmp_path: Path
+    ) -> None:
+        path = self.written(slide, tmp_path)
+        with pytest.raises(InputError, match=r"toy.h5ad.*obsm\['X_uni'\]"):
+            make([path], reference, features="X_uni")
+        env = make([path], reference, features=None)
+        assert "features" not in env.observation_space.spaces
+
+
+class TestEmbeddedTissue:
+    def test_needs_no_argument_and_its_spec_survives_json(self) -> None:
+        env = gym.make("SpotSampling-v0", reward={"hard_states": 1.0})
+        again = gym.make(gym.envs.registration.EnvSpec.from_json(env.spec.to_json()))
+        for one, other in zip(play(env, seed=4), play(again, seed=4), strict=True):
+            assert gym.utils.env_checker.data_equivalence(one, other, exact=True)
+
+    @pytest.mark.parametrize("mode", MODES)
+    def test_passes_both_checkers(self, mode: str) -> None:
+        env = gym.make("SpotSampling-v0", observation=mode, budget=5).unwrapped
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            check_env(env, skip_render_check=True)
+            warnings.filterwarnings("ignore", message=".*unconventional shape.*")
+            check_env_for_sb3(env)
+
+
+class TestWrappersAndVectors:
+    def test_gymnasiums_own_wrappers_find_nothing_to_say(
+        self, slides: list[Slide], reference: CellReference
+    ) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for mode in MODES:
+                play(make(slides, reference, observation=mode, feedback=True, round_size=2))
+
+    @pytest.mark.parametrize("autoreset", list(gym.vector.AutoresetMode))
+    @pytest.mark.parametrize("vectorisation", ["sync", "async"])
+    def test_constructor_limits_survive_automatic_resets(
+        self,
+        slides: list[Slide],
+        reference: CellReference,
+        vectorisation: str,
+        autoreset: gym.vector.AutoresetMode,
+    ) -> None:
+        envs = gym.make_vec(
+            "SpotSampling-v0",
+            num_envs=2,
+            vectorization_mode=vectorisation,
+            vector_kwargs={"autoreset_mode": autoreset},
+            slides=slides,
+            reference=reference,
+            budget=4,
+            excluded={slide.name: [0, 1] for slide in slides},
+            initial={slide.name: [2] for slide in slides},
+        )
+        rng = np.random.default_rng(0)
+        observation, _ = envs.reset(seed=1)
+        n_episodes = np.zeros(2, int)
+        while n_episodes.min() < 4:
+            assert not observation["available"][:, :3].any()
+            assert (observation["mask"][:, :3] == [0, 0, 1]).all()
+            actions = np.array(
+                [rng.choice(np.flatnonzero(row)) for row in observation["available"]]
+            )
+            observation, _, ends, _, _ = envs.step(actions)
+            n_episodes += ends
+            if autoreset == gym.vector.AutoresetMode.DISABLED and ends.any():
+                observation, _ = envs.reset(options={"reset_mask": ends})
+        envs.close()
+
+    def test_a_vector_plays_what_single_environments_play(
+        self, slides: list[Slide], reference: CellReference
+    ) -> None:
+        singles = [SpotSamplingEnv(slides, reference, budget=5) for _ in range(3)]
+        envs = gym.vector.SyncVectorEnv(
+            [lambda: SpotSamplingEnv(slides, reference, budget=5) for _ in range(3)]
+        )
+        envs.reset(seed=10)
+        for number, env in enumerate(singles):
+            env.reset(seed=10 + number)
+        for action in (3, 9, 9, 20, 35):
+            observation, rewards, ends, _, _ = envs.step(np.full(3, action))
+            for number, env in enumerate(singles):
+                seen, reward, is_over, _, _ = env.step(action)
+                assert reward == rewards[number]
+                assert is_over == ends[number]
+                assert all(np.array_equal(seen[key], observation[key][number]) for key in seen)

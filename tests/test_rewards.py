@@ -1,7 +1,9 @@
 """Rewards are increases of potentials, and every potential is what its equation says."""
 
 import copy
+import gc
 import itertools
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -498,3 +500,31 @@ class TestReleased:
         assert [reward != 0 for reward in rewards] == [False, False, True, False, False, False]
         with pytest.raises(InputError, match="no further terms"):
             SpotSamplingEnv([SLIDE], REFERENCE, reward="released", terms=[HardStates()])
+
+
+class TestTables:
+    def test_environments_share_the_tables_of_a_slide(self) -> None:
+        slide = toy_slide(side=5)
+        one, other = (InformationGain(kernel=KERNEL).bind(setting_of(slide)) for _ in range(2))
+        assert one._covariance is other._covariance
+        finer = InformationGain(kernel=Kernel(length=1.0)).bind(setting_of(slide))
+        assert finer._covariance is not one._covariance
+
+    def test_tables_of_two_references_or_budgets_are_two(self) -> None:
+        other = toy_reference(seed=4, n_states=7)
+        for spots in ([0, 5], [3, 9, 30]):
+            pairs = [
+                (SoftStates(), setting_of(), setting_of(reference=other)),
+                (HardStates(), setting_of(), setting_of(reference=other)),
+                (SpatialDensity(), setting_of(budget=4), setting_of(budget=20)),
+            ]
+            for term, one, another in pairs:
+                assert phi(term.bind(one), spots) != phi(term.bind(another), spots)
+
+    def test_tables_go_with_their_slide(self) -> None:
+        slide = toy_slide(side=5)
+        table = weakref.ref(SpatialDensity().bind(setting_of(slide))._weights)
+        assert table() is not None
+        del slide
+        gc.collect()
+        assert table() is None

@@ -130,10 +130,10 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise InputError(f"render_mode must be 'rgb_array' or None, got {render_mode!r}")
         if slides is None:
-            from scr2st_env import synthetic
+            from scr2st_env.synthetic.embedded import load_reference, load_slides
 
-            slides = synthetic.load_slides()
-            reference = synthetic.load_reference() if reference is None else reference
+            slides = load_slides()
+            reference = load_reference() if reference is None else reference
         self.slides = read_slides(slides, features=features, embedding=embedding, types=types)
         atlas = read_reference(reference, embedding=embedding, n_states=n_states)
         self.render_mode = render_mode

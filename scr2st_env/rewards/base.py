@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -12,10 +13,33 @@ from scr2st_env.arrays import BoolArray, FloatArray, IntArray, frozen
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from scr2st_env.reference import CellReference
     from scr2st_env.slide import Slide
+
+Table = TypeVar("Table")
+
+
+_TABLES: WeakKeyDictionary[Slide, dict[Hashable, Any]] = WeakKeyDictionary()
+
+
+def shared_table(slide: Slide, key: Hashable, compute: Callable[[], Table]) -> Table:
+    """Return a table of one slide, computed once for all environments that hold the slide.
+
+    Parameters
+    ----------
+    slide
+        The table lives as long as the slide does.
+    key
+        Everything else that the table depends on.
+    compute
+        Makes the table.
+    """
+    tables = _TABLES.setdefault(slide, {})
+    if key not in tables:
+        tables[key] = compute()
+    return tables[key]
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +145,24 @@ class Term(ABC):
     ----------
     weight
         What one unit of the potential is worth; 0 leaves the term out.
+
+    Examples
+    --------
+    A term that pays for every measured spot in the left half of the tissue:
+
+    >>> class LeftHalf(Term):
+    ...     name = "left_half"
+    ...     def bind(self, setting):
+    ...         return LeftHalfPotential(setting.slide.public.scaled_coordinates[:, 0] < 0.5)
+    >>> class LeftHalfPotential:
+    ...     def __init__(self, is_left):
+    ...         self.is_left = is_left
+    ...     def reset(self, initial):
+    ...         self.value = float(self.is_left[initial].sum())
+    ...     def add(self, spots):
+    ...         self.value += float(self.is_left[spots].sum())
+    >>> LeftHalf(weight=0.5)
+    LeftHalf(weight=0.5)
     """
 
     name: ClassVar[str]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from scipy.spatial import cKDTree
 
-from scr2st_env.rewards.base import Potential, Setting, Term
+from scr2st_env.rewards.base import Potential, Setting, Term, shared_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,7 +133,12 @@ class SpatialDensity(Term):
     def bind(self, setting: Setting) -> Potential:
         """Return the potential on one slide."""
         public = setting.slide.public
-        return _SpatialDensity(*quadrature(public, reach(public, setting.n_measured)))
+        reached, weights = shared_table(
+            setting.slide,
+            ("quadrature", setting.n_measured),
+            lambda: quadrature(public, reach(public, setting.n_measured)),
+        )
+        return _SpatialDensity(reached, weights)
 
 
 class _SpatialDensity:

@@ -9,7 +9,7 @@ import numpy as np
 
 from scr2st_env.errors import InputError
 from scr2st_env.gaussian_process import Kernel, Posterior
-from scr2st_env.rewards.base import Potential, Setting, Term
+from scr2st_env.rewards.base import Potential, Setting, Term, shared_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ class InformationGain(Term):
 
     def bind(self, setting: Setting) -> Potential:
         """Return the potential on one slide."""
-        return _InformationGain(self.kernel.for_slide(setting.slide.public), self.kernel.noise)
+        return _InformationGain(_covariance(self.kernel, setting.slide), self.kernel.noise)
 
 
 class _InformationGain:
@@ -100,11 +100,15 @@ class PredictionGain(Term):
     def bind(self, setting: Setting) -> Potential:
         """Return the potential on one slide."""
         return _PredictionGain(
-            self.kernel.for_slide(setting.slide.public),
+            _covariance(self.kernel, setting.slide),
             self.kernel.noise,
             most_variable(setting.slide, setting.purchasable, self.n_genes),
             setting.purchasable,
         )
+
+
+def _covariance(kernel: Kernel, slide: Slide) -> NDArray[np.float64]:
+    return shared_table(slide, kernel, lambda: kernel.for_slide(slide.public))
 
 
 def most_variable(slide: Slide, spots: BoolArray, n_genes: int) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from scr2st_env.rewards.base import Potential, Setting, Term
+from scr2st_env.rewards.base import Potential, Setting, Term, shared_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,9 +98,14 @@ class HardStates(Term):
 
     def bind(self, setting: Setting) -> Potential:
         """Return the potential on one slide."""
-        states = setting.cell_reference(self.name).states
-        nearest = nearest_states(setting.embedding(self.name), states)
-        return _HardStates(nearest, len(states), min(len(states), setting.n_measured))
+        reference, embedding = setting.cell_reference(self.name), setting.embedding(self.name)
+        nearest = shared_table(
+            setting.slide,
+            ("nearest", reference),
+            lambda: nearest_states(embedding, reference.states),
+        )
+        n_states = reference.n_states
+        return _HardStates(nearest, n_states, min(n_states, setting.n_measured))
 
 
 class _HardStates:
@@ -144,12 +149,14 @@ class SoftStates(Term):
 
     def bind(self, setting: Setting) -> Potential:
         """Return the potential on one slide."""
-        reference = setting.cell_reference(self.name)
+        reference, embedding = setting.cell_reference(self.name), setting.embedding(self.name)
         states, bandwidth = reference.states, reference.bandwidth
-        return _SoftStates(
-            state_similarity(setting.embedding(self.name), states, bandwidth),
-            attainable_similarity(states, bandwidth, setting.n_measured),
+        similarity = shared_table(
+            setting.slide,
+            ("similarity", reference),
+            lambda: state_similarity(embedding, states, bandwidth),
         )
+        return _SoftStates(similarity, attainable_similarity(states, bandwidth, setting.n_measured))
 
 
 class _SoftStates:

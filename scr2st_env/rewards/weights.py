@@ -150,13 +150,15 @@ class _BoundPotentials:
     def reset(self, initial: IntArray) -> None:
         for _, potential in self._bound:
             potential.reset(initial)
-        self._paid = {term.name: term.weight * potential.value for term, potential in self._bound}
+        self._paid = {
+            term.name: float(term.weight * potential.value) for term, potential in self._bound
+        }
 
     def settle(self, spots: Sequence[int]) -> dict[str, float]:
         parts = {}
         for term, potential in self._bound:
             potential.add(spots)
-            worth = term.weight * potential.value
+            worth = float(term.weight * potential.value)
             parts[term.name] = worth - self._paid[term.name]
             self._paid[term.name] = worth
         return parts
