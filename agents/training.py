@@ -44,7 +44,7 @@ def train_spot_agent(
     seed: int = 0,
     kernel: Kernel | None = None,
     settings: InputSettings | None = None,
-    width: int = 64,
+    width: int = 32,
     prior_strength: float = 4.0,
     n_envs: int = 8,
     n_steps: int = 128,
@@ -123,6 +123,7 @@ def train_spot_agent(
     with isolated_randomness(seed, n_threads):
         worlds = [SpotSamplingEnv(slides, **options) for _ in range(n_envs)]
         played = [slide.public for slide in worlds[0].slides]
+        _check_retrospective(worlds[0])
         agent = untrained_agent(played, settings, width=width, prior_strength=prior_strength)
         statistics = reward_statistics(agent, worlds[0], seed)
         best = BestCheckpoint(
@@ -171,7 +172,7 @@ def untrained_agent(
     slides: Sequence[PublicSlide],
     settings: InputSettings | None = None,
     *,
-    width: int = 64,
+    width: int = 32,
     prior_strength: float = 4.0,
 ) -> SpotAgent:
     """Return the agent that training starts from: a stochastic A-optimal design.
@@ -191,3 +192,9 @@ def untrained_agent(
     projection = FeatureProjection.fit(slides, settings.n_components)
     network = SpotNetwork(n_spot_inputs(settings, projection), width, prior_strength)
     return SpotAgent(network, settings, projection)
+
+
+def _check_retrospective(env: SpotSamplingEnv) -> None:
+    for slide in env.slides:
+        if slide.hidden is None:
+            raise InputError(f"slide {slide.name!r} is live: train on slides that were measured")
