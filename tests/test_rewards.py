@@ -48,6 +48,7 @@ TERMS = [
     PredictionGain(kernel=KERNEL, n_genes=8),
 ]
 
+unhurried = settings(max_examples=60, deadline=None)
 selections = st.lists(st.integers(0, N_SPOTS - 1), unique=True, max_size=15)
 
 
@@ -74,6 +75,7 @@ names = pytest.mark.parametrize("name", list(BOUND))
 class TestTwins:
     """Each potential against its equation, written once more without any cleverness."""
 
+    @unhurried
     @given(selections)
     def test_hard_states_count_the_nearest_states(self, spots: list[int]) -> None:
         covered = set()
@@ -84,6 +86,7 @@ class TestTwins:
             covered.add(int(np.argmin(gaps)))
         assert phi(BOUND["hard_states"], spots) == len(covered) / min(10, 8)
 
+    @unhurried
     @given(selections)
     def test_soft_states_average_the_best_similarity(self, spots: list[int]) -> None:
         best = [
@@ -102,6 +105,7 @@ class TestTwins:
         attainable = attainable_similarity(REFERENCE.states, REFERENCE.bandwidth, 8)
         assert phi(BOUND["states"], spots) == pytest.approx(np.mean(best) / attainable, abs=1e-6)
 
+    @unhurried
     @given(selections)
     def test_types_are_the_entropy_of_the_mean_composition(self, spots: list[int]) -> None:
         mean = SLIDE.hidden.types[spots].mean(axis=0) if spots else np.array([1.0, 0, 0])
@@ -109,6 +113,7 @@ class TestTwins:
             stats.entropy(mean) / np.log(3), abs=1e-6
         )
 
+    @unhurried
     @given(selections)
     def test_density_is_the_tissue_within_reach(self, spots: list[int]) -> None:
         within = reach(SLIDE.public, 8) + 1e-3 * SLIDE.public.pitch
@@ -116,6 +121,7 @@ class TestTwins:
         covered = [any(np.hypot(*(xy[spot] - place)) <= within for spot in spots) for place in xy]
         assert phi(BOUND["density"], spots) == pytest.approx(np.mean(covered), abs=1e-9)
 
+    @unhurried
     @given(selections)
     def test_information_gain_is_the_variance_removed(self, spots: list[int]) -> None:
         prior = KERNEL.for_slide(SLIDE.public)
@@ -124,6 +130,7 @@ class TestTwins:
         left = np.trace(prior - cross @ np.linalg.solve(inner, cross.T)) / np.trace(prior)
         assert phi(BOUND["information"], spots) == pytest.approx(1 - left, abs=1e-9)
 
+    @unhurried
     @given(selections.filter(len))
     def test_prediction_gain_is_the_squared_error_removed(self, spots: list[int]) -> None:
         prior = KERNEL.for_slide(SLIDE.public)
@@ -157,6 +164,7 @@ class TestPotentials:
         assert phi(BOUND[name], []) == 0.0
 
     @names
+    @unhurried
     @given(spots=selections, shuffled=st.randoms(use_true_random=False), cut=st.integers(0, 15))
     def test_only_the_set_matters(
         self, name: str, spots: list[int], shuffled: Any, cut: int
@@ -170,21 +178,25 @@ class TestPotentials:
         assert potential.value == pytest.approx(at_once, abs=1e-9)
 
     @pytest.mark.parametrize("name", ["hard_states", "types", "density", "information"])
+    @unhurried
     @given(spots=selections)
     def test_lies_between_nothing_and_everything(self, name: str, spots: list[int]) -> None:
         spots = spots[:8] if name == "hard_states" else spots
         assert -1e-12 <= phi(BOUND[name], spots) <= 1 + 1e-12
 
+    @unhurried
     @given(spots=selections)
     def test_soft_states_never_exceed_their_ceiling(self, spots: list[int]) -> None:
         ceiling = 1 / attainable_similarity(REFERENCE.states, REFERENCE.bandwidth, 8)
         assert 0 <= phi(BOUND["states"], spots) <= ceiling + 1e-9
 
+    @unhurried
     @given(spots=selections)
     def test_prediction_never_beats_the_truth(self, spots: list[int]) -> None:
         assert phi(BOUND["prediction"], spots) <= 1
 
     @pytest.mark.parametrize("name", ["hard_states", "states", "density"])
+    @unhurried
     @given(spots=selections, cut=st.integers(0, 15), spot=st.integers(0, N_SPOTS - 1))
     def test_a_spot_earns_less_the_more_is_measured(
         self, name: str, spots: list[int], cut: int, spot: int
@@ -198,6 +210,7 @@ class TestPotentials:
         assert early >= late - 1e-9
         assert late >= -1e-9
 
+    @unhurried
     @given(spots=selections, spot=st.integers(0, N_SPOTS - 1))
     def test_information_never_falls(self, spots: list[int], spot: int) -> None:
         fewer = [other for other in spots if other != spot]

@@ -63,16 +63,18 @@ class SlidePicture:
         self, public: PublicSlide, purchasable: BoolArray, initial: set[int], scale: float
     ) -> Image.Image:
         canvas = Image.new("RGB", (SIDE, SIDE + _BAR), _PAPER)
+        colours: list[tuple[int, ...]] = []
         if public.image is not None:
             _paste_tissue(canvas, public, public.image, scale)
+        else:
+            colours = _spot_colours(public)
         pen = ImageDraw.Draw(canvas)
-        colours = _spot_colours(public)
         for spot in range(public.n_spots):
             if spot in initial:
                 self._spot(pen, spot, fill=_PAPER, outline=_INK)
             elif not purchasable[spot]:
                 self._spot(pen, spot, fill=(225, 225, 225), outline=None, size=0.4)
-            elif public.image is None:
+            elif colours:
                 self._spot(pen, spot, fill=colours[spot], outline=None, size=0.8)
             else:
                 self._spot(pen, spot, fill=None, outline=(120, 120, 120))
