@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""The face: the command line ``scr2st``."""

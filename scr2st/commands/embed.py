@@ -1,0 +1,93 @@
+"""``scr2st embed``: spots and cells brought into one space."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scr2st.outputs import must_be_writable, one_output_each
+from scr2st_env.errors import InputError
+
+EMBEDDER, COMPOSITION = "embedder.safetensors", "composition.safetensors"
+
+
+def embed(
+    slides: Annotated[
+        list[Path],
+        typer.Argument(metavar="SLIDE", help="Measured slides, .h5ad.", show_default=False),
+    ],
+    *,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Single-cell reference with a cell type for each cell, .h5ad."
+        ),
+    ] = None,
+    fit_on: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="SLIDE...",
+            help="Slides that say how the spots' platform differs from the reference's; default: "
+            "all that are embedded. Where some of them serve to test an agent, name the "
+            "training slides alone.",
+            show_default=False,
+        ),
+    ] = None,
+    embedder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Fit nothing: use what an earlier run left in DIR, as for a new slide. Takes the "
+            "place of --reference.",
+        ),
+    ] = None,
+    cell_type: Annotated[
+        str, typer.Option(metavar="COLUMN", help="obs column of the reference's labels.")
+    ] = "cell_type",
+    components: Annotated[int, typer.Option(metavar="E", help="Dimensions of the embedding.")] = 16,
+    genes: Annotated[
+        int, typer.Option(metavar="G", help="Most variable shared genes to use.")
+    ] = 2000,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the new files.")
+    ] = Path("embedded"),
+) -> None:
+    """Bring spots and cells into one space: writes slides with obsm X_cell and X_type.
+
+    X_cell is a spot's image in the reference's space, X_type its composition of cell types. Beside
+    the slides, DIR gets the reference with X_cell, and what was fitted. Inputs are never
+    overwritten.
+
+    Example: `scr2st embed features/C2.h5ad features/C3.h5ad --reference atlas.h5ad -o embedded`,
+    and later `scr2st embed features/C4.h5ad --embedder embedded -o embedded`
+    """
+    if embedder is not None and (reference is not None or fit_on):
+        raise InputError("--embedder is fitted already; leave out --reference and --fit-on")
+    if embedder is None and reference is None:
+        raise InputError("name the single-cell atlas with --reference, or an earlier --embedder")
+    inputs = [*slides, reference] if reference is not None else slides
+    outputs = one_output_each(inputs, output)
+    must_be_writable(output / EMBEDDER)
+    from scr2st_env.embedders.composition import TypeComposition
+    from scr2st_env.embedders.embed import embed_anndata
+    from scr2st_env.embedders.pca import PCAEmbedder
+    from scr2st_env.files import replacing
+
+    if reference is not None:
+        training = fit_on or slides
+        composition = TypeComposition().fit(reference, training, cell_type)
+        model = PCAEmbedder(components, genes).fit(reference, training)
+    elif embedder is not None:
+        composition = TypeComposition.load(embedder / COMPOSITION)
+        model = PCAEmbedder.load(embedder / EMBEDDER)
+    embedded = [embed_anndata(path, model, composition) for path in slides]
+    if reference is not None:
+        embedded.append(embed_anndata(reference, model, platform="cells"))
+    for adata, place in zip(embedded, outputs, strict=True):
+        with replacing(place) as temporary:
+            adata.write_h5ad(temporary)
+        typer.echo(f"{place}: {adata.n_obs} x {adata.obsm['X_cell'].shape[1]} embedding")
+    if reference is not None:
+        model.save(output / EMBEDDER)
+        composition.save(output / COMPOSITION)
+        typer.echo(f"later slides: scr2st embed SLIDE --embedder {output} -o {output}")

@@ -1,0 +1,68 @@
+"""``scr2st features``: describe the H&E patch of every spot."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scr2st.outputs import one_output_each
+from scr2st_env.errors import InputError
+
+
+def features(
+    slides: Annotated[
+        list[Path], typer.Argument(metavar="SLIDE", help="Slides, .h5ad.", show_default=False)
+    ],
+    *,
+    patches: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="NPZ",
+            help="The patches of the slide's spots; for several slides, the folder that holds "
+            "one SLIDE.npz for each.",
+        ),
+    ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The slide's full-resolution image, to cut patches from; for one slide.",
+        ),
+    ] = None,
+    patch_um: Annotated[
+        float | None,
+        typer.Option(
+            metavar="UM", help="Side of a patch cut from an image; default 1.5 spot diameters."
+        ),
+    ] = None,
+    encoder: Annotated[str, typer.Option(metavar="NAME", help="Patch encoder.")] = "histology-v1",
+    jobs: Annotated[int, typer.Option(metavar="N", help="Processes; -1 for every core.")] = 1,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the new slides.")
+    ] = Path("features"),
+) -> None:
+    """Describe the H&E patch of every spot: writes DIR/SLIDE.h5ad with obsm X_patch.
+
+    Without --patches or --image, patches are cut from the small picture inside the slide's file,
+    which is coarse. What was encoded once is found again on disk. Inputs are never overwritten.
+
+    Example: `scr2st features C2.h5ad C3.h5ad --patches patches/ -o features`
+    """
+    outputs = one_output_each(slides, output)
+    if image is not None and len(slides) > 1:
+        raise InputError(f"--image {image} is of one slide; run its slide alone")
+    from scr2st_env.anndata_io import read_h5ad
+    from scr2st_env.encoders.base import get_encoder
+    from scr2st_env.encoders.featurise import featurise_anndata
+    from scr2st_env.files import replacing
+    from scr2st_env.patches.source import patches_for
+
+    chosen = get_encoder(encoder)
+    for path, place in zip(slides, outputs, strict=True):
+        adata, _ = read_h5ad(path)
+        file = patches / f"{path.stem}.npz" if patches is not None and patches.is_dir() else patches
+        source = patches_for(adata, patches=file, image=image, size_um=patch_um)
+        described = featurise_anndata(adata, source, chosen, n_jobs=jobs)
+        with replacing(place) as temporary:
+            described.write_h5ad(temporary)
+        typer.echo(f"{place}: {described.n_obs} spots x {chosen.dim} features ({chosen.name})")

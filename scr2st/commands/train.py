@@ -1,0 +1,110 @@
+"""``scr2st train``: an agent from slides that were fully measured in the past."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scr2st.outputs import must_be_writable
+from scr2st_env.errors import InputError
+
+IMAGE_FREE = "none"
+PREDICTION_ALONE = {"states": 0.0, "types": 0.0, "density": 0.0, "prediction": 1.0}
+
+
+class Objective(StrEnum):
+    """What an agent is trained for."""
+
+    REWARD = "reward"
+    PREDICTION = "prediction"
+
+
+def train(
+    *,
+    slides: Annotated[
+        list[Path],
+        typer.Option(
+            "--slides",
+            metavar="SLIDE...",
+            help="Fully measured slides with features and embeddings, .h5ad; one or several.",
+            show_default=False,
+        ),
+    ],
+    reference: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="The reference as 'scr2st embed' wrote it, .h5ad.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="AGENT", help="New file, .safetensors.", show_default=False
+        ),
+    ],
+    objective: Annotated[
+        Objective,
+        typer.Option(
+            help="'reward': novel and spread-out biology. 'prediction': the fall of the error "
+            "with which the rest of a slide is predicted."
+        ),
+    ] = Objective.REWARD,
+    budget: Annotated[
+        float,
+        typer.Option(metavar="B", help="Share of a slide's spots, or (from 1) a number of spots."),
+    ] = 0.1,
+    round_size: Annotated[int, typer.Option(metavar="K", help="Spots sequenced together.")] = 1,
+    steps: Annotated[int, typer.Option(metavar="N", help="Purchases to learn from.")] = 20_000,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of everything random.")] = 0,
+    features: Annotated[
+        str, typer.Option(metavar="KEY", help="obsm key of the patch features; 'none': no image.")
+    ] = "X_patch",
+    embedding: Annotated[
+        str, typer.Option(metavar="KEY", help="obsm key of the embeddings, of spots and cells.")
+    ] = "X_cell",
+    types: Annotated[
+        str, typer.Option(metavar="KEY", help="obsm key of the spots' cell types.")
+    ] = "X_type",
+    cell_type: Annotated[
+        str, typer.Option(metavar="COLUMN", help="obs column of the reference's labels.")
+    ] = "cell_type",
+    states: Annotated[int, typer.Option(metavar="C", help="Cell states of the reference.")] = 100,
+) -> None:
+    """Train an agent on fully measured slides, to buy spots on slides it has never seen.
+
+    Example: `scr2st train --slides embedded/C2.h5ad embedded/C3.h5ad --reference
+    embedded/atlas.h5ad -o agent.safetensors`
+    """
+    if output.suffix != ".safetensors":
+        raise InputError(f"{output} does not end in .safetensors; name it so")
+    must_be_writable(output)
+    from agents.training import train_spot_agent
+    from scr2st_env.reference import CellReference
+    from scr2st_env.slide import Slide
+
+    key = None if features == IMAGE_FREE else features
+    measured = [
+        Slide.from_anndata(path, features=key, embedding=embedding, types=types) for path in slides
+    ]
+    atlas = CellReference.from_anndata(
+        reference, embedding=embedding, cell_type=cell_type, n_states=states, seed=seed
+    )
+    agent = train_spot_agent(
+        measured,
+        atlas,
+        budget=int(budget) if budget >= 1 and budget.is_integer() else budget,
+        round_size=round_size,
+        reward=None if objective is Objective.REWARD else PREDICTION_ALONE,
+        total_steps=steps,
+        seed=seed,
+    )
+    agent.save(output)
+    record = agent.record
+    if record is not None:
+        typer.echo(
+            f"{output}: mean reward per episode {record.score_before:.3f} untrained, "
+            f"{record.score_after:.3f} trained"
+        )

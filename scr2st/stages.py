@@ -1,0 +1,88 @@
+"""What ``demo`` and ``benchmark`` share: check, run, report, and say what took how long."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from benchmarks.config import BenchmarkConfig
+from scr2st.outputs import first_missing, must_be_writable
+from scr2st_env.errors import InputError
+
+
+def run_and_report(config: BenchmarkConfig, output: Path) -> None:
+    """Run a benchmark, print its table, write its page, and say where that is.
+
+    Parameters
+    ----------
+    config
+        What to run.
+    output
+        Folder of the results.
+    """
+    must_be_writable(output / "index.html")
+    with stage("loading slides"):
+        from benchmarks.cohort import load_study
+        from benchmarks.report.html import write_report
+        from benchmarks.report.table import print_table
+        from benchmarks.run import run_benchmark
+
+        check_names(config)
+        study = load_study(config)
+    typer.echo(f"{config.title}: {len(study.slides)} slides, protocol {config.protocol}")
+    with stage("training, buying and judging"), no_claim_on_failure(output):
+        results = run_benchmark(config, output, study=study)
+    print_table(results)
+    with stage("drawing the report"):
+        write_report(results, output)
+    typer.echo(f"open {output / 'index.html'}")
+
+
+def check_names(config: BenchmarkConfig) -> None:
+    """Make every agent and judge once, so that an unknown one is known before hours are spent.
+
+    Raises
+    ------
+    InputError
+        Naming the agent or judge that does not exist.
+    """
+    from benchmarks.buying import LEARNED, OBJECTIVES, make_buyer
+    from benchmarks.judging import make_judge
+    from scr2st_env.gaussian_process import Kernel
+
+    for agent in config.agents:
+        if not agent.startswith(LEARNED):
+            make_buyer(agent, Path(), [], Kernel())
+        elif agent.removeprefix(LEARNED) not in OBJECTIVES:
+            known = ", ".join(LEARNED + objective for objective in OBJECTIVES)
+            raise InputError(f"there is no agent {agent!r}; agents that learn are {known}")
+    for judge in config.judges:
+        make_judge(judge, Kernel(), 0)
+
+
+@contextmanager
+def no_claim_on_failure(folder: Path) -> Iterator[None]:
+    """Remove a folder that did not exist before, when wrong input stopped all work in it.
+
+    A run marks its folder with its configuration; left behind without a result, that would be in
+    the way of the corrected run. Whatever was computed stays, to be continued.
+    """
+    made = first_missing(folder)
+    try:
+        yield
+    except InputError:
+        files = [path.name for path in folder.rglob("*") if path.is_file()]
+        if made is not None and files in ([], ["config.json"]):
+            shutil.rmtree(made, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Print how long the block took."""
+    start = time.perf_counter()
+    yield
+    typer.echo(f"{name}: {time.perf_counter() - start:.1f} s")

@@ -1,0 +1,426 @@
+"""The command line: it helps, does the job on files, and answers wrong input with one line."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import toy_reference, toy_slide
+from numpy.typing import NDArray
+
+import scr2st_env
+from scr2st import cli
+from scr2st.many_values import one_value_each
+
+COMMANDS = ("demo", "features", "embed", "train", "benchmark", "info")
+HEAVY = ("torch", "anndata", "sklearn", "matplotlib", "pandas", "stable_baselines3", "skimage")
+CELL_TYPES = ["a", "b", "c"]
+
+
+def section() -> anndata.AnnData:
+    """The toy slide as a user keeps it: 64 spots, 80 genes, features, embedding, cell types."""
+    slide = toy_slide("s1")
+    hidden = slide.hidden
+    assert hidden is not None
+    adata = counted(np.asarray(hidden.types), slide.public.spot_names.tolist(), seed=1)
+    adata.obsm["spatial"] = np.array(slide.public.coordinates)
+    adata.obsm["X_patch"] = np.array(slide.public.features)
+    adata.obsm["X_cell"] = np.array(hidden.embedding)
+    adata.obsm["X_type"] = np.array(hidden.types)
+    adata.uns["X_type_names"] = CELL_TYPES
+    adata.uns["X_patch_encoder"] = "toy"
+    return adata
+
+
+def atlas() -> anndata.AnnData:
+    """The toy reference as a user keeps it: 120 cells of three types, 80 genes, embedded."""
+    reference = toy_reference()
+    types = np.eye(len(CELL_TYPES))[reference.cell_types]
+    adata = counted(types, [f"c{index}" for index in range(len(types))], seed=2)
+    adata.obs["cell_type"] = [CELL_TYPES[code] for code in reference.cell_types]
+    adata.obsm["X_cell"] = np.array(reference.embedding)
+    return adata
+
+
+def counted(types: NDArray[Any], names: list[str], seed: int) -> anndata.AnnData:
+    """Counts of mixtures of three cell types, which express 80 genes differently."""
+    programs = np.random.default_rng(0).gamma(1.0, size=(len(CELL_TYPES), 80))
+    return anndata.AnnData(
+        np.random.default_rng(seed).poisson(5 * types @ programs).astype(np.float32),
+        obs=pd.DataFrame(index=names),
+        var=pd.DataFrame(index=[f"g{index}" for index in range(80)]),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with s1.h5ad, s2.h5ad and atlas.h5ad, which is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    section().write_h5ad("s1.h5ad")
+    section().write_h5ad("s2.h5ad")
+    atlas().write_h5ad("atlas.h5ad")
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+# --- help ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [[], *([command] for command in COMMANDS)])
+def test_help_loads_nothing_heavy_and_fits_the_terminal(arguments: list[str]) -> None:
+    script = (
+        "import sys; from scr2st.cli import main; status = main(sys.argv[1:]); "
+        f"print('loaded', *[name for name in {HEAVY} if name in sys.modules]); sys.exit(status)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script, *arguments, "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"COLUMNS": "100", "NO_COLOR": "1"},
+    )
+    assert result.returncode == 0, result.stderr
+    *helped, loaded = result.stdout.splitlines()
+    assert loaded == "loaded"
+    assert "Usage: scr2st" in "".join(helped[:3])
+    assert all(len(line) <= 100 for line in helped)
+
+
+def test_every_command_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f" {command} " in text for command in COMMANDS)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"scr2st {scr2st_env.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "understood"),
+    [
+        ("--slides A B -o C", "--slides A --slides B -o C"),
+        ("--slides A --slides B C", "--slides A --slides B --slides C"),
+        ("--slides=A B", "--slides=A --slides B"),
+        ("X --slides A -- B", "X --slides A -- B"),
+        ("--seed 1 --slides A", "--seed 1 --slides A"),
+        ("--seed 1 A", "--seed 1 A"),
+    ],
+)
+def test_an_option_takes_several_values_in_one_go(typed: str, understood: str) -> None:
+    assert " ".join(one_value_each(typed.split(), {"--slides"})) == understood
+
+
+def test_every_field_of_a_benchmark_is_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    from benchmarks.config import BenchmarkConfig
+
+    cli.main(["benchmark", "--help"])
+    text = capsys.readouterr().out
+    for field in BenchmarkConfig.model_fields:
+        assert f"--{field.replace('_', '-')} " in text
+
+
+# --- wrong input --------------------------------------------------------------------------------
+
+Change = Callable[[], None]
+
+
+def rewrite(path: str, change: Callable[[anndata.AnnData], Any]) -> Change:
+    def apply() -> None:
+        adata = anndata.read_h5ad(path)
+        changed = change(adata)
+        (adata if changed is None else changed).write_h5ad(path)
+
+    return apply
+
+
+def set_count(value: float) -> Callable[[anndata.AnnData], None]:
+    def change(adata: anndata.AnnData) -> None:
+        adata.X[3, 4] = value
+
+    return change
+
+
+def without(key: str) -> Callable[[anndata.AnnData], None]:
+    def change(adata: anndata.AnnData) -> None:
+        del adata.obsm[key]
+
+    return change
+
+
+def foreign_genes(adata: anndata.AnnData) -> None:
+    adata.var_names = [f"other{index}" for index in range(adata.n_vars)]
+
+
+def same_names(adata: anndata.AnnData) -> None:
+    adata.obs_names = ["twin", *adata.obs_names[:1], "twin", *adata.obs_names[3:]]
+
+
+def write(path: str, content: str | bytes) -> Change:
+    def apply() -> None:
+        Path(path).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    return apply
+
+
+def make_folder(path: str) -> Change:
+    return lambda: Path(path).mkdir()
+
+
+def nothing() -> None:
+    """Change nothing."""
+
+
+TRAIN = "train --slides s1.h5ad s2.h5ad --reference atlas.h5ad -o agent.safetensors --states 10"
+EMBED = "embed s1.h5ad s2.h5ad --reference atlas.h5ad"
+BENCHMARK = "benchmark --slides s1.h5ad s2.h5ad --reference atlas.h5ad --n-states 10"
+WRONG = [
+    # what is wrong, how it comes about, command, words of the answer
+    ("missing slide", nothing, "features nowhere.h5ad", "nowhere.h5ad does not exist"),
+    ("missing slide", nothing, "info nowhere.h5ad", "nowhere.h5ad does not exist"),
+    ("missing slide", nothing, f"{TRAIN} --slides no.h5ad", "no.h5ad does not exist"),
+    (
+        "missing slide",
+        nothing,
+        "benchmark --slides no.h5ad --reference atlas.h5ad",
+        "no.h5ad does not exist",
+    ),
+    ("missing reference", nothing, "embed s1.h5ad --reference no.h5ad", "no.h5ad does not exist"),
+    ("missing agent", nothing, "info agent.safetensors", "agent.safetensors does not exist"),
+    ("not an AnnData", write("s1.h5ad", "a,b\n1,2\n"), "info s1.h5ad", "not an AnnData"),
+    ("not an AnnData", write("s1.h5ad", "a,b\n1,2\n"), EMBED, "s1.h5ad is not an AnnData"),
+    ("not an AnnData", write("s2.h5ad", "a,b\n1,2\n"), TRAIN, "s2.h5ad is not an AnnData"),
+    ("cut short", write("a.safetensors", b"\x10\0"), "info a.safetensors", "no whole safetensors"),
+    ("no features", rewrite("s2.h5ad", without("X_patch")), TRAIN, "run 'scr2st features"),
+    ("no embedding", rewrite("s2.h5ad", without("X_cell")), TRAIN, "run 'scr2st embed"),
+    ("no cell types", rewrite("s2.h5ad", without("X_type")), TRAIN, "run 'scr2st embed"),
+    ("unembedded atlas", rewrite("atlas.h5ad", without("X_cell")), TRAIN, "run 'scr2st embed"),
+    ("no positions", rewrite("s1.h5ad", without("spatial")), TRAIN, "no obsm['spatial']"),
+    ("no label", nothing, f"{EMBED} --cell-type kind", "no obs['kind']"),
+    ("no shared genes", rewrite("s2.h5ad", foreign_genes), EMBED, "gene"),
+    ("NaN counts", rewrite("s2.h5ad", set_count(np.nan)), EMBED, "NaN"),
+    ("NaN counts", rewrite("s2.h5ad", set_count(np.nan)), TRAIN, "NaN"),
+    ("negative counts", rewrite("s2.h5ad", set_count(-1)), EMBED, "negative"),
+    ("negative counts", rewrite("s2.h5ad", set_count(-1)), TRAIN, "negative"),
+    ("fractions", rewrite("s2.h5ad", set_count(0.5)), TRAIN, "not raw counts"),
+    ("duplicated spots", rewrite("s2.h5ad", same_names), TRAIN, "more than once"),
+    ("same slide twice", nothing, "embed s1.h5ad s1.h5ad --reference atlas.h5ad", "two inputs"),
+    ("no picture", nothing, "features s1.h5ad", "uns['spatial']"),
+    ("no patches", nothing, "features s1.h5ad --patches p.npz", "p.npz does not exist"),
+    ("patches and image", nothing, "features s1.h5ad --patches p --image i", "not both"),
+    ("image of two slides", nothing, "features s1.h5ad s2.h5ad --image i.jpg", "one slide"),
+    ("unknown encoder", nothing, "features s1.h5ad --encoder nope", "nope"),
+    ("budget 0", nothing, f"{TRAIN} --budget 0", "budget"),
+    ("negative budget", nothing, f"{TRAIN} --budget=-1", "budget"),
+    ("budget above N", nothing, f"{TRAIN} --budget 65", "budget"),
+    ("budget that is no number", nothing, f"{TRAIN} --budget much", "--budget"),
+    ("no steps", nothing, f"{TRAIN} --steps 0", "total_steps=0"),
+    ("more states than cells", nothing, f"{TRAIN} --states 500", "120 cells"),
+    ("unknown objective", nothing, f"{TRAIN} --objective fun", "fun"),
+    ("agent without suffix", nothing, TRAIN.replace(".safetensors", ""), ".safetensors"),
+    ("output is a folder", make_folder("agent.safetensors"), TRAIN, "is a folder"),
+    ("output under a file", nothing, TRAIN.replace("-o ", "-o s1.h5ad/"), "s1.h5ad"),
+    ("output under a file", nothing, f"{EMBED} -o s1.h5ad", "s1.h5ad"),
+    ("output over the input", nothing, f"{EMBED} -o .", "never overwritten"),
+    ("output over the input", nothing, "features s1.h5ad -o .", "never overwritten"),
+    ("output under a file", nothing, "demo --quick -o s1.h5ad", "s1.h5ad"),
+    ("unknown agent", nothing, f"{BENCHMARK} --agents random design nope", "nope"),
+    ("unknown judge", nothing, f"{BENCHMARK} --judges gp nope", "nope"),
+    ("unknown protocol", nothing, f"{BENCHMARK} --protocol nope", "protocol"),
+    ("share of 0", nothing, f"{BENCHMARK} --budgets 0", "budgets"),
+    ("share above 1", nothing, f"{BENCHMARK} --budgets 1.5", "budgets"),
+    ("no configuration", nothing, "benchmark --config no.toml", "no.toml is no file"),
+    ("unknown field", write("c.toml", "colour = 1\n"), "benchmark --config c.toml", "colour"),
+    ("wrong type", write("c.toml", "seeds = 'x'\n"), "benchmark --config c.toml", "seeds"),
+    ("bad TOML", write("c.toml", "seeds = = 1\n"), "benchmark --config c.toml", "not TOML"),
+    ("unknown command", nothing, "sample s1.h5ad", "sample"),
+    ("unknown flag", nothing, "info s1.h5ad --colour", "--colour"),
+    ("missing option", nothing, "embed s1.h5ad", "--reference"),
+    ("missing option", nothing, "train --slides s1.h5ad -o a.safetensors", "--reference"),
+    ("fitted twice", nothing, f"{EMBED} --embedder embedded", "fitted already"),
+    ("no embedder", nothing, "embed s1.h5ad --embedder here", "here/"),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "command", "words"),
+    [case[1:] for case in WRONG],
+    ids=[f"{name}-{command.split()[0]}" for name, _, command, _ in WRONG],
+)
+def test_wrong_input_is_answered_by_one_line_and_leaves_nothing_behind(
+    folder: Path,
+    capfd: pytest.CaptureFixture[str],
+    change: Change,
+    command: str,
+    words: str,
+) -> None:
+    change()
+    before = contents(folder)
+    capfd.readouterr()
+    assert cli.main(command.split()) == cli.WRONG_INPUT
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("scr2st: error: ")
+    assert words in line
+    assert contents(folder) == before
+
+
+# --- unforeseen ends ----------------------------------------------------------------------------
+
+
+def test_a_defect_keeps_its_traceback(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(lines: object) -> None:
+        raise ZeroDivisionError(lines)
+
+    monkeypatch.setattr("scr2st.commands.info.show", broken)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["info", str(folder / "s1.h5ad")])
+
+
+def test_an_interruption_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(lines: object) -> None:
+        raise KeyboardInterrupt(lines)
+
+    monkeypatch.setattr("scr2st.commands.info.show", interrupted)
+    assert cli.main(["info", str(folder / "s1.h5ad")]) == cli.INTERRUPTED
+    assert capfd.readouterr().err == "scr2st: interrupted\n"
+
+
+def test_the_installed_command_exits_with_the_status(tmp_path: Path) -> None:
+    command = [Path(sys.executable).with_name("scr2st"), "info", "nowhere.h5ad"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == cli.WRONG_INPUT
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("earlier", [None, "earlier content"])
+def test_a_killed_write_leaves_no_half_file(tmp_path: Path, earlier: str | None) -> None:
+    target = tmp_path / "agent.safetensors"
+    if earlier is not None:
+        target.write_text(earlier)
+    script = (
+        "import sys, time; from scr2st_env.files import replacing\n"
+        "with replacing(sys.argv[1]) as path:\n"
+        "    with path.open('w') as file:\n"
+        "        file.write('half'); file.flush(); print('half', flush=True); time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", script, target]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "half\n"
+        writer.send_signal(signal.SIGKILL)
+    assert (target.read_text() if target.exists() else None) == earlier
+
+
+# --- the job ------------------------------------------------------------------------------------
+
+
+def test_info_tells_what_a_slide_lacks_and_what_makes_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rewrite(str(folder / "s1.h5ad"), without("X_cell"))()
+    assert cli.main(["info", "s1.h5ad"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "s1: 64 spots" in text
+    assert "obsm['X_patch'], 6 columns, by toy" in text
+    assert "obsm['X_cell'] is missing; make it with: scr2st embed s1.h5ad --reference FILE" in text
+    assert "80 genes" in text
+
+
+def test_info_of_a_reference_counts_its_cell_types(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["info", "atlas.h5ad"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    labels = anndata.read_h5ad(folder / "atlas.h5ad").obs["cell_type"]
+    assert "atlas: 120 cells x 80 genes" in text
+    assert f"{labels.value_counts().index[0]} {labels.value_counts().iloc[0]}" in text
+    assert "obsm['X_cell'], 4 columns" in text
+
+
+def test_train_writes_an_agent_that_info_describes_and_that_plays(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs = contents(folder)
+    assert cli.main([*TRAIN.split(), "--steps", "32", "--budget", "4", "--seed", "3"]) == 0
+    assert "trained" in capsys.readouterr().out
+    assert {name: contents(folder)[name] for name in inputs} == inputs
+    assert set(contents(folder)) - set(inputs) == {"agent.safetensors"}
+
+    assert cli.main(["info", "agent.safetensors"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for fact in ("spot agent", "record.budget 4", "record.slides s1, s2", "record.seed 3"):
+        assert fact in text
+
+    from agents import load_agent, run_episode
+    from scr2st_env.envs.spot_sampling import SpotSamplingEnv
+
+    env = SpotSamplingEnv(["s1.h5ad"], toy_reference(), budget=4)
+    episode = run_episode(load_agent("agent.safetensors"), env, slide="s1")
+    assert len(set(episode.picks)) == 4
+
+
+def test_embed_writes_new_files_and_embeds_a_later_slide_alike(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs = contents(folder)
+    assert cli.main([*f"{EMBED} --fit-on s1.h5ad -o new --components 5".split()]) == 0
+    assert cli.main(["embed", "s2.h5ad", "--embedder", "new", "-o", "later"]) == 0
+    assert cli.main(["info", "new/embedder.safetensors"]) == 0
+    assert "n_components" in capsys.readouterr().out
+    assert {name: contents(folder)[name] for name in inputs} == inputs
+
+    first, later = (anndata.read_h5ad(folder / place / "s2.h5ad") for place in ("new", "later"))
+    assert first.obsm["X_cell"].shape == (64, 5)
+    np.testing.assert_array_equal(first.obsm["X_cell"], later.obsm["X_cell"])
+    np.testing.assert_array_equal(first.obsm["X_type"], later.obsm["X_type"])
+    np.testing.assert_allclose(first.obsm["X_type"].sum(axis=1), 1, atol=1e-6)
+    assert list(first.uns["X_type_names"]) == CELL_TYPES
+    assert anndata.read_h5ad(folder / "new" / "atlas.h5ad").obsm["X_cell"].shape == (120, 5)
+    recovered = np.asarray(first.obsm["X_type"]).argmax(axis=1)
+    assert (recovered == section().obsm["X_type"].argmax(axis=1)).mean() > 0.8
+
+
+TRAIN_REAL = (
+    "train --slides embedded/C2.h5ad embedded/C3.h5ad --reference embedded/{} --budget 0.25 "
+    "--steps 16 -o agent.safetensors"
+)
+
+
+@pytest.mark.real_data
+def test_features_then_embed_then_train_on_real_sections(
+    real_data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCR2ST_CACHE", str(folder / "cache"))
+    for name in ("C2", "C3"):
+        anndata.read_h5ad(real_data / "her2st" / f"{name}.h5ad")[:24].write_h5ad(f"{name}.h5ad")
+    atlas_path = real_data / "reference" / "breast_sc_reference.h5ad"
+    patches = real_data / "her2st" / "patches"
+    for command in (
+        f"features C2.h5ad C3.h5ad --patches {patches} -o features",
+        f"embed features/C2.h5ad features/C3.h5ad --reference {atlas_path} -o embedded",
+        TRAIN_REAL.format(atlas_path.name),
+        "info agent.safetensors",
+    ):
+        assert cli.main(command.split()) == 0
+    embedded = anndata.read_h5ad("embedded/C3.h5ad")
+    assert embedded.uns["X_patch_encoder"] == "histology-v1"
+    assert np.isfinite(embedded.obsm["X_patch"]).all()
+    assert not np.allclose(embedded.obsm["X_patch"][0], embedded.obsm["X_patch"][1])
+    assert np.isfinite(embedded.obsm["X_cell"]).all()

@@ -1,0 +1,112 @@
+"""What is installed: light imports, one version, a wheel with everything in it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+import scr2st_env
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("scr2st_env", "agents", "predictor", "benchmarks", "scr2st")
+HEAVY = ("torch", "anndata", "sklearn", "matplotlib", "pandas", "skimage", "faiss")
+
+
+PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
+NOT_SOURCE = shutil.ignore_patterns("__pycache__")
+
+
+def run(*command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=env)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_importing_a_package_loads_nothing_heavy(package: str) -> None:
+    script = f"import sys, {package}; print(*[name for name in {HEAVY} if name in sys.modules])"
+    assert run(sys.executable, "-c", script).split() == []
+
+
+def test_importing_the_world_registers_the_environment() -> None:
+    script = "import gymnasium, scr2st_env; print(gymnasium.spec('SpotSampling-v0').id)"
+    assert run(sys.executable, "-c", script).strip() == "SpotSampling-v0"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_name_that_a_package_offers_can_be_loaded(package: str) -> None:
+    module = __import__(package)
+    for name in getattr(module, "__all__", []):
+        assert getattr(module, name) is not None
+
+
+def test_the_version_is_written_once() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["dynamic"] == ["version"]
+    version = re.compile(rf"(version\S*\s*[:=]\s*[\"']?){re.escape(scr2st_env.__version__)}\b")
+    sources = [*ROOT.glob("*.toml"), *ROOT.glob("*.cff"), *ROOT.glob("Makefile")]
+    sources += [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    found = [path.name for path in sources if version.search(path.read_text(encoding="utf-8"))]
+    assert found == ["_version.py"]
+    assert f"## [{scr2st_env.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_every_requirement_is_pinned_once() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line.split("==") for line in lines if not line.startswith("#")]
+    assert all(len(pin) == 2 and pin[1][0].isdigit() and "+" not in pin[1] for pin in pins)
+    pinned = {canonical(name) for name, _ in pins}
+    assert len(pinned) == len(pins)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    required = project["dependencies"] + project["optional-dependencies"]["test"]
+    names = {canonical(re.split(r"[><=!~;\[ ]", line)[0]) for line in required}
+    assert names - pinned == set()
+    assert ["torch", "2.13.0"] in pins
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy, so that nothing is left in the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, source / package, ignore=NOT_SOURCE)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source / name)
+    run(*PIP, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, source)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel: Path) -> None:
+    files = {
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert packed == files
+    assert {f"{package}/py.typed" for package in PACKAGES} <= packed
+
+
+def test_the_command_works_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    run(*PIP, "install", "--no-deps", "--target", tmp_path, wheel)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    where = [sys.executable, "-c", "import scr2st.cli; print(scr2st.cli.__file__)"]
+    assert Path(run(*where, cwd=tmp_path, env=environment).strip()).is_relative_to(tmp_path)
+    script = tmp_path / "bin" / "scr2st"
+    said = run(script, "--version", cwd=tmp_path, env=environment)
+    assert said.split() == ["scr2st", scr2st_env.__version__]
