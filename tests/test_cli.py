@@ -1,5 +1,6 @@
 """The command line: it helps, does the job on files, and answers wrong input with one line."""
 
+import json
 import os
 import signal
 import subprocess
@@ -424,3 +425,54 @@ def test_features_then_embed_then_train_on_real_sections(
     assert np.isfinite(embedded.obsm["X_patch"]).all()
     assert not np.allclose(embedded.obsm["X_patch"][0], embedded.obsm["X_patch"][1])
     assert np.isfinite(embedded.obsm["X_cell"]).all()
+
+
+ON_FILES = (
+    "--reference atlas.h5ad --n-states 10 --agents random grid --primary-agent grid --judges gp "
+    "--budgets 0.1 --seeds 1 --n-genes 20 --n-top-genes 5 --jobs 1"
+)
+
+
+def test_benchmark_runs_on_files_and_continues_but_never_mixes_configurations(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "mine.toml").write_text(
+        'title = "Mine"\nslides = ["s1.h5ad", "s2.h5ad"]\nseeds = 9\n'
+    )
+    command = f"benchmark --config mine.toml {ON_FILES}".split()
+    assert cli.main(command) == 0
+    said = capfd.readouterr().out
+    assert "Mine: 2 slides, protocol new-slide" in said
+    assert said.splitlines()[-1] == "open results/mine/index.html"
+    scores = pd.read_csv(folder / "results" / "mine" / "results.csv")
+    assert set(scores["agent"]) == {"random", "grid"}
+    assert set(scores["slide"]) == {"s1", "s2"}
+    assert (folder / "results" / "mine" / "index.html").stat().st_size > 10_000
+
+    units = folder / "results" / "mine" / "units"
+    made = {path: path.stat().st_mtime_ns for path in units.iterdir()}
+    assert cli.main(command) == 0
+    assert {path: path.stat().st_mtime_ns for path in units.iterdir()} == made
+
+    before = contents(folder)
+    capfd.readouterr()
+    assert cli.main([*command, "--seeds", "2"]) == cli.WRONG_INPUT
+    assert "seeds differ" in capfd.readouterr().err
+    assert contents(folder) == before
+
+
+def test_the_demonstration_does_the_whole_job(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["demo", "--quick", "--output", str(tmp_path / "demo")]) == 0
+    said = capfd.readouterr()
+    assert "Learned (reward)" in said.out
+    assert f"open {tmp_path / 'demo' / 'index.html'}" in said.out
+    assert "100%" in said.err  # of the progress bar
+    page = (tmp_path / "demo" / "index.html").read_text(encoding="utf-8")
+    assert "<img" in page
+    assert 'src="http' not in page
+    run = json.loads((tmp_path / "demo" / "run.json").read_text(encoding="utf-8"))
+    assert run["scr2st"] == scr2st_env.__version__
+    agents = list((tmp_path / "demo" / "agents").rglob("*.safetensors"))
+    assert len(agents) == 1

@@ -75,6 +75,16 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def test_continuous_integration_calls_make_test_which_runs_every_check() -> None:
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    lines = script.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if "make" in line] == ["make test"]
+    planned = run("make", "--dry-run", "test", cwd=ROOT)
+    for check in ("ruff check .", "ruff format --check .", "bin/mypy", "-m pytest -n 2"):
+        assert check in planned
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from a copy, so that nothing is left in the checkout."""

@@ -29,7 +29,9 @@ def demo(
     ] = None,
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="One budget, one seed, hardly any training: half a minute."),
+        typer.Option(
+            "--quick", help="One budget, one seed, hardly any training: less than a minute."
+        ),
     ] = False,
 ) -> None:
     """See the whole job on synthetic tissue, which comes with the package.

@@ -168,6 +168,8 @@ def _flat(values: dict[str, Any], prefix: str = "") -> Lines:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
     if not isinstance(value, list):
         return str(value)
     first = ", ".join(map(str, value[:MAX_SHOWN]))
