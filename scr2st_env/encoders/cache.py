@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from scr2st_env.arrays import finite_matrix
-from scr2st_env.encoders.base import checked_patches
+from scr2st_env.encoders.pixels import checked_patches
 from scr2st_env.files import replacing
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scr2st_env.anndata_io import read_h5ad
-from scr2st_env.encoders.base import PatchEncoder, get_encoder
+from scr2st_env.encoders.base import get_encoder
 from scr2st_env.encoders.cache import encode_cached
 from scr2st_env.errors import InputError
 from scr2st_env.patches.jpeg_file import patches_of
@@ -16,6 +16,7 @@ from scr2st_env.patches.jpeg_file import patches_of
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from scr2st_env.encoders.base import PatchEncoder
     from scr2st_env.patches.source import PatchSource
 
 

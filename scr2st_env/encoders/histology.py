@@ -9,8 +9,8 @@ from scipy import ndimage
 from skimage.color import rgb2lab
 from skimage.feature import graycomatrix, graycoprops, local_binary_pattern
 
-from scr2st_env.encoders.base import checked_patches
 from scr2st_env.encoders.nuclei import NUCLEUS_NAMES, nucleus_features
+from scr2st_env.encoders.pixels import checked_patches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
