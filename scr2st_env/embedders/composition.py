@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
     from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
 
 BACKGROUND = 0.1  # CP10k added to a gene's mean, so that rare genes do not weigh without bound
 MIN_MARKERS = 0.5
@@ -91,13 +92,10 @@ class TypeComposition:
         self.type_names: tuple[str, ...] = tuple(sorted(set(labels.tolist())))
         if len(self.type_names) < 2:
             raise InputError(f"reference ({where}) needs at least two cell types")
-        logs = cells.log_of(genes)[0].astype(np.float64)
-        groups = [logs[labels == name] for name in self.type_names]
-        chosen = _markers(np.stack([group.mean(axis=0) for group in groups]), self.n_markers)
+        profiles = cells.per_10k()[:, np.flatnonzero(np.isin(cells.genes, genes))]
+        chosen = _markers(self._means(profiles.log1p(), labels), self.n_markers)
         self.genes_ = [genes[index] for index in chosen]
-        self.signatures_: NDArray[np.float64] = np.stack(
-            [np.expm1(group[:, chosen]).mean(axis=0) for group in groups]
-        )
+        self.signatures_: NDArray[np.float64] = self._means(profiles[:, chosen], labels)
         return self
 
     def transform(self, source: AnnData | str | Path) -> FloatArray:
@@ -126,7 +124,7 @@ class TypeComposition:
         if present.mean() < MIN_MARKERS:
             raise InputError(
                 f"{spots.where} has {present.sum()} of {len(present)} marker genes (wanted like "
-                f"{self.genes_[0]!r}, it has {spots.genes[0]!r}); use one naming for both"
+                f"{self.genes_[0]!r}, it has {spots.examples}); use one naming for both"
             )
         signatures = self.signatures_[:, present].T
         weights = 1 / np.sqrt(signatures.mean(axis=1) + BACKGROUND)
@@ -148,6 +146,10 @@ class TypeComposition:
             "genes": self.genes_,
         }
         save_arrays(path, KIND, settings, {"signatures": self.signatures_})
+
+    def _means(self, profiles: csr_matrix, labels: NDArray[np.str_]) -> NDArray[np.float64]:
+        rows = [profiles[np.flatnonzero(labels == name)] for name in self.type_names]
+        return np.stack([np.asarray(group.mean(axis=0)).ravel() for group in rows])
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

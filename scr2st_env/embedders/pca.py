@@ -149,7 +149,7 @@ class PCAEmbedder:
             first = self.genes_[int(np.flatnonzero(~present)[0])]
             raise InputError(
                 f"{profiles.where} lacks {(~present).sum()} of the {len(present)} genes of this "
-                f"embedder (first: {first!r}; it has names like {profiles.genes[0]!r})"
+                f"embedder (first: {first!r}; it has names like {profiles.examples})"
             )
         scores = self._scores(values, platform, present)
         if platform == "spots":

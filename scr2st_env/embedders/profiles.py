@@ -38,6 +38,11 @@ class Profiles:
         """Sum of each row over all genes, (n,)."""
         return np.asarray(self.values.sum(axis=1), np.float64).ravel()
 
+    @property
+    def examples(self) -> str:
+        """Two gene names, which show how genes are named here."""
+        return ", ".join(repr(gene) for gene in self.genes[:2].tolist())
+
     @classmethod
     def read(cls, source: AnnData | str | Path, platform: Platform) -> Profiles:
         """Read ``layers["counts"]``, else ``X``.
@@ -93,11 +98,15 @@ class Profiles:
         values[:, present] = log_normalise(self.values[:, chosen], self.totals)
         return values, present
 
-    def log_variance(self) -> NDArray[np.float64]:
-        """Variance of log1p(CP10k) of every gene over the rows, (G,), without a dense array."""
+    def per_10k(self) -> sparse.csr_matrix:
+        """Return CP10k of every gene, (n, G); a row without counts stays zero."""
         totals = self.totals
         factors = np.divide(COUNTS_PER, totals, out=np.zeros_like(totals), where=totals > 0)
-        logs = sparse.diags_array(factors).dot(self.values.astype(np.float64)).log1p()
+        return sparse.diags_array(factors).dot(self.values.astype(np.float64))
+
+    def log_variance(self) -> NDArray[np.float64]:
+        """Return the variance of log1p(CP10k) of every gene over the rows, (G,)."""
+        logs = self.per_10k().log1p()
         mean = np.asarray(logs.mean(axis=0)).ravel()
         mean_square = np.asarray(logs.multiply(logs).mean(axis=0)).ravel()
         variance: NDArray[np.float64] = np.maximum(mean_square - mean**2, 0)
@@ -126,7 +135,7 @@ def shared_genes(reference: Profiles, slides: Sequence[Profiles]) -> list[str]:
         if common < MIN_SHARED:
             raise InputError(
                 f"{reference.where} and {slide.where} share {common} genes, too few (names like "
-                f"{_examples(reference)} against {_examples(slide)}); use one naming for both"
+                f"{reference.examples} against {slide.examples}); use one naming for both"
             )
     names = set(reference.genes.tolist()).intersection(*(s.genes.tolist() for s in slides))
     if len(names) < MIN_SHARED:
@@ -135,7 +144,3 @@ def shared_genes(reference: Profiles, slides: Sequence[Profiles]) -> list[str]:
             f"{MIN_SHARED} are needed"
         )
     return [gene for gene in reference.genes.tolist() if gene in names]
-
-
-def _examples(profiles: Profiles) -> str:
-    return ", ".join(repr(gene) for gene in profiles.genes[:2].tolist())
