@@ -176,7 +176,8 @@ def slide_arrays(
         "encoder": str(adata.uns.get(f"{features}_encoder", "")),
         "image": _image(adata, unit),
     }
-    if live or adata.X is None or adata.n_vars == 0:
+    stored = adata.X is not None or "counts" in adata.layers or layer is not None
+    if live or not stored or adata.n_vars == 0:
         return arrays
     counts = raw_counts(adata, where, layer)
     totals = np.asarray(counts.sum(axis=1)).ravel()

@@ -4,6 +4,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 
 from scr2st_env.errors import InputError
 
@@ -15,6 +16,12 @@ BoolArray = NDArray[np.bool_]
 class Shared:
     """Immutable, so that a copy is the object itself: workers and wrappers share the arrays."""
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Freeze the arrays again: pickling to a worker loses that they are read-only."""
+        for value in state.values():
+            freeze_in_place(value)
+        self.__dict__.update(state)
+
     def __copy__(self) -> Self:
         """Return the object itself."""
         return self
@@ -24,12 +31,21 @@ class Shared:
         return self
 
 
+def freeze_in_place(value: Any) -> None:
+    """Make an array, or the arrays of a CSR matrix, read-only; leave anything else alone."""
+    if isinstance(value, np.ndarray):
+        value.setflags(write=False)
+    elif sparse.issparse(value):
+        for part in (value.data, value.indices, value.indptr):
+            part.setflags(write=False)
+
+
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a contiguous, read-only view or copy of ``array``."""
+    """Return a contiguous, read-only array; one that is writeable is copied, never frozen."""
     array = np.ascontiguousarray(array)
     if array.flags.writeable:
-        array = array.copy() if not array.flags.owndata else array
-        array.setflags(write=False)
+        array = array.copy()
+        freeze_in_place(array)
     return array
 
 
@@ -53,9 +69,12 @@ def finite_matrix(values: ArrayLike, name: str, n_rows: int | None = None) -> Fl
     Raises
     ------
     InputError
-        If the shape is wrong or a value is not finite.
+        If the shape is wrong or a value is not a finite number.
     """
-    array = np.array(values, dtype=np.float32, copy=True)
+    try:
+        array = np.array(values, dtype=np.float32, order="C", copy=True)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be a table of numbers ({error})") from error
     if array.ndim != 2:
         raise InputError(f"{name} must have two dimensions, got shape {array.shape}")
     if n_rows is not None and array.shape[0] != n_rows:
@@ -66,4 +85,5 @@ def finite_matrix(values: ArrayLike, name: str, n_rows: int | None = None) -> Fl
             f"{name} has NaN or infinite values in {bad.size} rows (first: row {bad[0]}); "
             "remove or fill these rows"
         )
-    return frozen(array)
+    freeze_in_place(array)
+    return array

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from scr2st_env.arrays import FloatArray, finite_matrix, frozen
+from scr2st_env.arrays import FloatArray, finite_matrix, freeze_in_place, frozen
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,12 +42,22 @@ def checked_counts(counts: Any, where: str) -> sparse.csr_matrix:
         counts = np.asarray(counts)
         if counts.ndim != 2:
             raise InputError(f"{where} counts must have two dimensions, got {counts.shape}")
+    if counts.dtype.kind not in "buif":
+        raise InputError(f"{where} counts must be numbers, got {counts.dtype}")
     matrix = sparse.csr_matrix(counts)
     if not np.isfinite(matrix.data).all():
         raise InputError(f"{where} counts contain NaN or infinite values; give raw counts")
     if (matrix.data < 0).any():
         raise InputError(f"{where} counts contain negative values; give raw counts")
     return matrix
+
+
+def frozen_counts(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return a read-only copy in canonical form: sorted columns, no duplicates."""
+    copy = matrix.copy()
+    copy.sum_duplicates()
+    freeze_in_place(copy)
+    return copy
 
 
 def checked_types(
@@ -89,8 +99,9 @@ def log_normalise(counts: Any, totals: ArrayLike | None = None) -> NDArray[np.fl
 
     Examples
     --------
-    >>> log_normalise([[1, 1], [0, 0]]).round(2).tolist()
-    [[8.52, 8.52], [0.0, 0.0]]
+    >>> log_normalise([[1, 1], [0, 0]]).round(2)
+    array([[8.52, 8.52],
+           [0.  , 0.  ]], dtype=float32)
     """
     matrix = sparse.csr_matrix(counts, dtype=np.float64)
     row_sums = np.asarray(matrix.sum(axis=1)).ravel() if totals is None else np.asarray(totals)

@@ -51,8 +51,10 @@ class Kernel:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if min(self.length, self.feature_length, self.noise) <= 0:
+        if not all(value > 0 for value in (self.length, self.feature_length, self.noise)):
             raise InputError(f"kernel lengths and noise must be positive: {self}")
+        if self.n_components < 1:
+            raise InputError(f"kernel n_components must be at least 1: {self}")
         if not 0 <= self.feature_weight <= 1:
             raise InputError(f"kernel feature_weight must be in [0, 1]: {self}")
 
@@ -105,7 +107,7 @@ def principal_components(features: ArrayLike, n_components: int) -> Matrix:
     Returns
     -------
     ndarray of float64, shape (N, min(n_components, N, D))
-        The root mean squared distance between two different rows is 1.
+        The root mean squared distance of two rows, each drawn at random, is 1.
     """
     values = np.asarray(features, np.float64)
     values = values - values.mean(axis=0)

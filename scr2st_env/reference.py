@@ -87,7 +87,7 @@ class CellReference(Shared):
         Raises
         ------
         InputError
-            If there are fewer cells than states, fewer than two types, or bad values.
+            If there are fewer different cells than states, fewer than two types, or bad values.
         """
         from sklearn.cluster import KMeans
 
@@ -101,12 +101,19 @@ class CellReference(Shared):
                 "ask for at most as many states as cells"
             )
         kinds = tuple(type_names) if type_names is not None else tuple(sorted(set(names.tolist())))
+        if len(set(kinds)) < len(kinds):
+            raise InputError(f"reference: type_names repeat: {', '.join(kinds)}")
         if len(kinds) < 2:
             raise InputError(f"reference: needs at least two cell types, has {list(kinds)}")
         code = {kind: index for index, kind in enumerate(kinds)}
         unknown = sorted(set(names.tolist()) - set(kinds))
         if unknown:
             raise InputError(f"reference: cell type {unknown[0]!r} is not among type_names")
+        n_distinct = len(np.unique(cells, axis=0))
+        if n_distinct < n_states:
+            raise InputError(
+                f"reference: n_states={n_states} but only {n_distinct} cells differ; ask for fewer"
+            )
         model = KMeans(n_states, n_init=4, random_state=seed).fit(cells)
         spread = float(np.sqrt(model.inertia_ / len(cells)))
         return cls(

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from scr2st_env.arrays import BoolArray, FloatArray, Shared, finite_matrix, frozen
-from scr2st_env.counts import checked_counts, checked_types, log_normalise
+from scr2st_env.counts import checked_counts, checked_types, frozen_counts, log_normalise
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
@@ -117,11 +117,11 @@ class PublicSlide(Shared):
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of what agents see: equal if and only if the public part is equal."""
-        digest = hashlib.sha256(self.name.encode())
+        """A digest of what agents decide by: equal where names, places and features are equal."""
+        names = [self.name, self.encoder, *self.spot_names.tolist()]
+        digest = hashlib.sha256(repr((names, float(self.pitch), self.features.shape)).encode())
         for array in (self.coordinates, self.features, self.measurable, self.tissue_density):
             digest.update(np.ascontiguousarray(array).tobytes())
-        digest.update("\0".join(self.spot_names.tolist()).encode())
         return digest.hexdigest()
 
 
@@ -254,7 +254,7 @@ class Slide(Shared):
             raise InputError(f"{where} {names.size} spot names for {n_spots} spots")
         unique, occurrences = np.unique(names, return_counts=True)
         if unique.size < n_spots:
-            twice = unique[occurrences > 1][0]
+            twice = str(unique[occurrences > 1][0])
             raise InputError(
                 f"{where} spot name {twice!r} occurs more than once; "
                 "make them unique with AnnData.obs_names_make_unique()"
@@ -284,7 +284,7 @@ class Slide(Shared):
         matrix = checked_counts(counts, where)
         if matrix.shape[0] != n_spots:
             raise InputError(f"{where} counts have {matrix.shape[0]} rows for {n_spots} spots")
-        hidden = HiddenPart(matrix, _gene_names(genes, matrix.shape[1], where))
+        hidden = HiddenPart(frozen_counts(matrix), _gene_names(genes, matrix.shape[1], where))
         if embedding is not None:
             image_of_spots = finite_matrix(embedding, f"{where} embedding", n_spots)
             hidden = replace(hidden, embedding=image_of_spots)
