@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anndata
 import numpy as np
 
+from scr2st_env.arrays import frozen
 from scr2st_env.counts import checked_counts
 from scr2st_env.errors import InputError
 
@@ -98,7 +99,7 @@ def _image(adata: AnnData, unit: float) -> tuple[NDArray[np.uint8], float] | Non
                 array = np.asarray(pixels)
                 if array.dtype != np.uint8:  # scanpy keeps floats in 0..1
                     array = (np.clip(array, 0, 1) * 255).astype(np.uint8)
-                return array[..., :3], float(factor) / unit
+                return frozen(array[..., :3]), float(factor) / unit
     return None
 
 

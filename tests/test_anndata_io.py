@@ -116,6 +116,9 @@ def test_neither_the_file_nor_the_object_is_changed(tmp_path: Path) -> None:
     assert content(adata) == kept
     adata.X.data[:] = 0
     adata.obsm["X_cell"][:] = 0
+    adata.uns["spatial"]["lib"]["images"]["hires"][:] = 0
+    assert slide.public.image.pixels.any()
+    assert not slide.public.image.pixels.flags.writeable
     assert slide.hidden.counts.sum() > 0
     assert slide.hidden.embedding.any()
 
