@@ -10,11 +10,14 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from predictor import metrics as metrics
-    from predictor.base import Cohort, Predictor
-    from predictor.gaussian_process import GaussianProcess
-    from predictor.mean import MeanPredictor
-    from predictor.nearest import NearestNeighbours
-    from predictor.ridge import Ridge
+    from predictor.base import Cohort as Cohort
+    from predictor.base import Predictor as Predictor
+    from predictor.gaussian_process import GaussianProcess as GaussianProcess
+    from predictor.mean import MeanPredictor as MeanPredictor
+    from predictor.nearest import NearestNeighbours as NearestNeighbours
+    from predictor.ridge import Ridge as Ridge
+    from predictor.scr2net.estimator import SCR2Net as SCR2Net
+    from predictor.scr2net.pretraining import PretrainedCohort as PretrainedCohort
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
@@ -25,5 +28,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "mean": ["MeanPredictor"],
         "nearest": ["NearestNeighbours"],
         "ridge": ["Ridge"],
+        "scr2net.estimator": ["SCR2Net"],
+        "scr2net.pretraining": ["PretrainedCohort"],
     },
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -58,12 +58,30 @@ class Ridge(Predictor):
             scale = gene_spread(measured.expression)
             base = base * cohort_share(measured.features @ base, measured.expression, scale)
             rest = measured.expression - measured.features @ base
-            change, self.penalty_ = ridge(measured.features, rest, scale, self.n_components)
-            self.coefficients_ = base + change
+            change = ridge(measured.features, rest, scale, self.n_components)
+            self.coefficients_, self.penalty_ = base + change.coefficients, change.penalty
         self.intercept_ = self.intercept_ - measured.features.mean(axis=0) @ self.coefficients_
 
     def _predict(self, features: Matrix, coordinates: Matrix | None) -> Matrix:  # noqa: ARG002
         return features @ self.coefficients_ + self.intercept_
+
+
+class RidgeFit(NamedTuple):
+    """What :func:`ridge` found.
+
+    Parameters
+    ----------
+    coefficients
+        For centred features, (D, G).
+    penalty
+        In units of the sum of squares of the features, divided by n.
+    residuals
+        Leave-one-out errors at the chosen penalty (before ``stronger``), (n, G).
+    """
+
+    coefficients: Matrix
+    penalty: float
+    residuals: Matrix
 
 
 def ridge(
@@ -72,7 +90,7 @@ def ridge(
     scale: Matrix,
     n_components: int = 256,
     stronger: float = 1.0,
-) -> tuple[Matrix, float]:
+) -> RidgeFit:
     """Return ridge coefficients, (D, G), with the penalty of least leave-one-out error.
 
     Parameters
@@ -90,8 +108,7 @@ def ridge(
 
     Returns
     -------
-    tuple of ndarray (D, G) and float
-        Coefficients for centred features, and the penalty.
+    RidgeFit
     """
     spread = features.std(axis=0)
     spread = np.where(spread > 1e-8, spread, np.inf)
@@ -101,13 +118,12 @@ def ridge(
     left, size, right = left[:, :n_components], size[:n_components], right[:n_components]
     centred = values - values.mean(axis=0)
     unit = (size**2).sum() / len(features) or 1.0
-    errors = [
-        np.mean((rest / scale) ** 2)
-        for rest in ridge_residuals(left, size, centred, [p * unit for p in PENALTIES])
-    ]
-    penalty = stronger * PENALTIES[int(np.argmin(errors))]
+    residuals = list(ridge_residuals(left, size, centred, [p * unit for p in PENALTIES]))
+    best = int(np.argmin([np.mean((rest / scale) ** 2) for rest in residuals]))
+    penalty = stronger * PENALTIES[best]
     shrunk = size / (size**2 + penalty * unit)
-    return (right.T * shrunk) @ (left.T @ centred) / spread[:, None], penalty
+    coefficients = (right.T * shrunk) @ (left.T @ centred) / spread[:, None]
+    return RidgeFit(coefficients, penalty, residuals[best])
 
 
 @lru_cache(maxsize=8)
@@ -119,7 +135,7 @@ def cohort_coefficients(cohort: Cohort, n_components: int = 256) -> Matrix:
     """
     values = cohort.centred_expression
     scale = gene_spread(values)
-    return ridge(cohort.centred_features, values, scale, n_components, TRANSFER)[0]
+    return ridge(cohort.centred_features, values, scale, n_components, TRANSFER).coefficients
 
 
 def cohort_share(prior: Matrix, values: Matrix, scale: Matrix) -> float:

@@ -1,0 +1,1 @@
+"""SCR2Net: regression, retrieval and kriging from patch features to expression."""

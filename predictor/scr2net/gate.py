@@ -1,0 +1,116 @@
+"""How much to believe each expert, and each expression program, learned on held-out spots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import nnls
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float64]
+
+SUM_TO_ONE = 1e3
+PROGRAM_STRENGTH = 0.5
+HIGHEST_GAIN = 2.0
+
+
+def convex_weights(
+    predictions: Sequence[Matrix], truth: Matrix, prior: Sequence[float], strength: float
+) -> Matrix:
+    """Return weights, not negative and summing to 1, of experts that never saw the truth.
+
+    min_w |y - sum_k w_k p_k|^2 + strength * P |w - prior|^2,  P the experts' mean sum of squares
+
+    Parameters
+    ----------
+    predictions
+        K held-out predictions, (n, G) each, standardised per gene.
+    truth
+        y, (n, G).
+    prior
+        K weights to shrink to.
+    strength
+        How many times the evidence of all spots the prior counts.
+
+    Returns
+    -------
+    ndarray of float64, shape (K,)
+    """
+    if truth.size == 0:
+        return np.asarray(prior, np.float64)
+    stacked = np.stack([np.ravel(values) for values in predictions], axis=1)
+    gram, target = stacked.T @ stacked, stacked.T @ np.ravel(truth)
+    power = max(float(np.trace(gram)) / len(predictions), 1e-12)
+    gram = gram / power + strength * np.eye(len(predictions))
+    target = target / power + strength * np.asarray(prior)
+    # the normal equations as a least-squares problem, with the sum as one heavy row
+    root = np.linalg.cholesky(gram)
+    rows = np.vstack([root.T, np.full(len(predictions), SUM_TO_ONE)])
+    weights, _ = nnls(rows, np.append(np.linalg.solve(root, target), SUM_TO_ONE))
+    return weights / weights.sum()
+
+
+@dataclass(frozen=True)
+class ProgramGate:
+    """Gain of each expression program: some can be predicted from an image, most cannot.
+
+    Programs are the principal components of the measured, standardised expression. A program that
+    was predicted well for held-out spots is kept, one that was not is turned down; what lies
+    outside all programs is left as it is.
+
+    Parameters
+    ----------
+    programs
+        Orthonormal columns, (G, R).
+    gains
+        (R,), 1 where nothing is known.
+    """
+
+    programs: Matrix
+    gains: Matrix
+
+    @classmethod
+    def open(cls, n_genes: int) -> ProgramGate:
+        """Return the gate that leaves predictions as they are."""
+        return cls(np.zeros((n_genes, 0)), np.zeros(0))
+
+    @classmethod
+    def fit(
+        cls,
+        held_out: Matrix,
+        truth: Matrix,
+        strength: float = PROGRAM_STRENGTH,
+        highest: float = HIGHEST_GAIN,
+    ) -> ProgramGate:
+        """Learn the gains from held-out predictions.
+
+        g = (t'p + s) / (p'p + s),  s = strength |t|^2 / sqrt(n),  clipped to [0, highest]
+
+        Parameters
+        ----------
+        held_out, truth
+            Prediction and truth of the measured spots, standardised, (n, G).
+        strength
+            How strongly gains are held at 1; the pull weakens with more spots.
+        highest
+            The largest gain.
+
+        Returns
+        -------
+        ProgramGate
+        """
+        _, size, right = np.linalg.svd(truth, full_matrices=False)
+        programs = right[size > 1e-6 * size.max(initial=1e-12)].T
+        found, predicted = truth @ programs, held_out @ programs
+        pull = strength * (found**2).sum(axis=0) / np.sqrt(len(truth))
+        gains = ((found * predicted).sum(axis=0) + pull) / ((predicted**2).sum(axis=0) + pull)
+        return cls(programs, np.clip(gains, 0, highest))
+
+    def __call__(self, predictions: Matrix) -> Matrix:
+        """Return predictions (n, G) with every program's gain applied."""
+        return predictions + (predictions @ self.programs * (self.gains - 1)) @ self.programs.T

@@ -1,0 +1,158 @@
+"""Which measured spots support a prediction, and what they say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import faiss
+import numpy as np
+
+from scr2st_env.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+    Indices = NDArray[np.int64]
+    Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """The neighbours of n queries, the most similar first.
+
+    Parameters
+    ----------
+    indices
+        Rows of the memory bank, (n, k).
+    weights
+        How much each counts, (n, k); rows sum to 1, 0 for neighbours that were dropped.
+    confidence
+        Weighted similarity of the kept neighbours, times the share that was kept, in [0, 1], (n,).
+    """
+
+    indices: Indices
+    weights: Array
+    confidence: Array
+
+
+class MemoryBank:
+    """Measured spots that can be retrieved.
+
+    Parameters
+    ----------
+    keys
+        Unit vectors, (m, d).
+    profiles
+        What a spot contributes to a soft label, on the target's scale, (m, G).
+    types
+        Cell type of each spot as 0, 1, ..., (m,); None: no majority filter.
+    """
+
+    def __init__(self, keys: Array, profiles: Array, types: Indices | None = None) -> None:
+        self.keys = np.ascontiguousarray(keys, np.float32)
+        self.profiles = np.ascontiguousarray(profiles, np.float32)
+        self.types = types
+        self._index = faiss.IndexFlatIP(self.keys.shape[1])
+        self._index.add(self.keys)
+
+    def retrieve(
+        self,
+        queries: Array,
+        n_neighbors: int,
+        *,
+        n_types: int = 2,
+        temperature: float = 0.1,
+        own: Indices | None = None,
+    ) -> Neighbourhood:
+        """Find the most similar spots, drop those of minority types, and weigh the rest.
+
+        Parameters
+        ----------
+        queries
+            Unit vectors, (n, d).
+        n_neighbors
+            k, at most as many as there are.
+        n_types
+            Most frequent cell types of a neighbourhood that are kept.
+        temperature
+            Of the softmax over similarities that gives the weights.
+        own
+            Row of the bank that each query is itself, never to be retrieved, (n,); -1 for none.
+
+        Returns
+        -------
+        Neighbourhood
+
+        Raises
+        ------
+        InputError
+            If nothing is left to retrieve.
+        """
+        indices, similarity = self._nearest(queries, n_neighbors, own)
+        kept = np.ones(indices.shape, bool)
+        if self.types is not None:
+            kept = majority(self.types[indices], n_types)
+        weights = softmax_of_kept(similarity, kept, temperature)
+        likeness = (weights * similarity).sum(axis=1).clip(0, 1)
+        return Neighbourhood(indices, weights, likeness * kept.mean(axis=1, dtype=np.float32))
+
+    def soft_labels(self, found: Neighbourhood) -> Array:
+        """Return the weighted mean profile of each neighbourhood, (n, G)."""
+        return np.einsum("nk,nkg->ng", found.weights, self.profiles[found.indices])
+
+    def spread(self, found: Neighbourhood) -> Array:
+        """Return the weighted variance of the profiles, mean over genes, (n,)."""
+        profiles = self.profiles[found.indices]
+        centre = np.einsum("nk,nkg->ng", found.weights, profiles)
+        distance = ((profiles - centre[:, None]) ** 2).mean(axis=2)
+        return (found.weights * distance).sum(axis=1)
+
+    def _nearest(
+        self, queries: Array, n_neighbors: int, own: Indices | None
+    ) -> tuple[Indices, Array]:
+        available = len(self.keys) - (own is not None)
+        if available < 1:
+            raise InputError("retrieval needs at least one spot other than the query itself")
+        wanted = min(n_neighbors, available)
+        queries = np.ascontiguousarray(queries, np.float32)
+        similarity, indices = self._index.search(queries, wanted + (own is not None))
+        if own is None:
+            return indices, similarity
+        # a stable sort moves the query itself to the end and leaves the order of all others
+        order = np.argsort(indices == own[:, None], axis=1, kind="stable")[:, :wanted]
+        return np.take_along_axis(indices, order, 1), np.take_along_axis(similarity, order, 1)
+
+
+def majority(types: Indices, n_types: int) -> Mask:
+    """Return which neighbours are of one of the most frequent types of their neighbourhood.
+
+    Of equally frequent types the one met first, that is of the more similar neighbour, goes first.
+
+    Parameters
+    ----------
+    types
+        Type of each neighbour, the most similar first, (n, k).
+    n_types
+        How many types to keep per neighbourhood.
+
+    Returns
+    -------
+    ndarray of bool, shape (n, k)
+    """
+    n_neighbours = types.shape[1]
+    same = types[:, :, None] == types[:, None, :]  # (n, k, k)
+    frequency = same.sum(axis=2)
+    first_met = same.argmax(axis=2)
+    priority = frequency * n_neighbours - first_met  # one value per type of a neighbourhood
+    is_first = first_met == np.arange(n_neighbours)
+    better_types = is_first[:, None, :] & (priority[:, None, :] > priority[:, :, None])
+    return better_types.sum(axis=2) < n_types
+
+
+def softmax_of_kept(similarity: Array, kept: Mask, temperature: float) -> Array:
+    """Return exp(similarity / temperature) over the kept neighbours, rows summing to 1."""
+    scaled = np.where(kept, similarity / temperature, -np.inf)
+    weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -1,0 +1,215 @@
+"""Training the network: regression, contrastive alignment and soft labels in one loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from predictor.scr2net.losses import info_nce, matching, pearson_loss, soft_label_loss
+from predictor.scr2net.modules import Network, Sizes
+from predictor.scr2net.retrieval import MemoryBank
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+    Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides how a network is trained; see :class:`SCR2Net`."""
+
+    width: int
+    learning_rate: float
+    weight_decay: float
+    batch_size: int
+    pearson_weight: float
+    contrastive_weight: float
+    retrieval_weight: float
+    n_neighbors: int
+    n_types: int
+    retrieval_temperature: float
+    seed: int
+    device: str
+    match_temperature: float = 0.4
+    feature_noise: float = 0.5
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a network learns from: float32 features (n, D), standardised targets (n, G), types."""
+
+    features: Array
+    targets: Array
+    types: Indices | None
+
+    def __getitem__(self, rows: NDArray[np.bool_] | Indices) -> Examples:
+        """Return some of the spots."""
+        types = None if self.types is None else self.types[rows]
+        return Examples(self.features[rows], self.targets[rows], types)
+
+
+def joined(first: Examples, second: Examples) -> Examples:
+    """Return the spots of both; types are kept if both have them."""
+    types = None
+    if first.types is not None and second.types is not None:
+        types = np.concatenate([first.types, second.types])
+    return Examples(
+        np.concatenate([first.features, second.features]),
+        np.concatenate([first.targets, second.targets]),
+        types,
+    )
+
+
+def device_of(name: str) -> torch.device:
+    """Return the device of a name; "auto" is cuda where there is one, else cpu."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def train(examples: Examples, settings: Settings, stops: Sequence[int]) -> Iterator[Network]:
+    """Train one network and yield it, in evaluation mode, after each of ``stops`` epochs.
+
+    Parameters
+    ----------
+    examples
+        At least two spots.
+    settings
+        How to train.
+    stops
+        Increasing numbers of epochs; the same network object is yielded each time.
+
+    Yields
+    ------
+    Network
+    """
+    device = device_of(settings.device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(settings.seed)
+        network = _new_network(examples, settings).to(device)
+        state = torch.random.get_rng_state()
+    loop = _Loop(network, examples, settings, device)
+    for epoch in range(1, stops[-1] + 1):
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.random.set_rng_state(state)
+            loop.run_epoch()
+            state = torch.random.get_rng_state()
+        if epoch in stops:
+            network.eval()
+            yield network
+
+
+class _Loop:
+    def __init__(
+        self, network: Network, examples: Examples, settings: Settings, device: torch.device
+    ) -> None:
+        self.network, self.examples, self.settings = network, examples, settings
+        self.features = torch.tensor(examples.features, device=device)
+        self.targets = torch.tensor(examples.targets, device=device)
+        self.optimiser = torch.optim.AdamW(
+            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+
+    def run_epoch(self) -> None:
+        labels, confidence = self._soft_labels()
+        self.network.train()
+        order = torch.randperm(len(self.features))
+        n_batches = max(1, round(len(order) / self.settings.batch_size))
+        for batch in order.to(self.features.device).tensor_split(n_batches):
+            loss = self._loss(batch, labels, confidence)
+            self.optimiser.zero_grad()
+            torch.autograd.backward(loss)
+            self.optimiser.step()
+
+    def _soft_labels(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Refresh the memory bank and ask it about every training spot but itself."""
+        bank = memory_bank(self.network, self.examples)
+        images = embed_images(self.network, self.examples.features)
+        own = np.arange(len(images))
+        found = bank.retrieve(
+            images,
+            self.settings.n_neighbors,
+            n_types=self.settings.n_types,
+            temperature=self.settings.retrieval_temperature,
+            own=own,
+        )
+        device = self.features.device
+        labels = torch.from_numpy(bank.soft_labels(found)).to(device)
+        return labels, torch.from_numpy(found.confidence).to(device)
+
+    def _loss(
+        self, batch: torch.Tensor, labels: torch.Tensor, confidence: torch.Tensor
+    ) -> torch.Tensor:
+        settings, targets = self.settings, self.targets[batch]
+        noise = settings.feature_noise * torch.randn(len(batch), self.features.shape[1]).to(
+            self.features.device
+        )
+        predicted, images = self.network(self.features[batch] + noise)
+        expressions = self.network.expression_projection(targets)
+        loss = functional.mse_loss(predicted, targets)
+        loss = loss + settings.pearson_weight * pearson_loss(predicted, targets)
+        loss = loss + settings.contrastive_weight * info_nce(
+            images,
+            expressions,
+            self.network.temperature,
+            matching(targets, settings.match_temperature),
+        )
+        return loss + settings.retrieval_weight * soft_label_loss(
+            predicted, labels[batch], confidence[batch]
+        )
+
+
+def _new_network(examples: Examples, settings: Settings) -> Network:
+    return Network(
+        Sizes(
+            examples.features.shape[1],
+            examples.targets.shape[1],
+            settings.width,
+        )
+    )
+
+
+@torch.no_grad()
+def embed_images(network: Network, features: Array) -> Array:
+    """Return the unit vectors of images, (n, projection)."""
+    network.eval()
+    return _numpy(network.image_projection(network.encoder(_tensor(network, features))))
+
+
+@torch.no_grad()
+def encode(network: Network, features: Array) -> Array:
+    """Return z, (n, width)."""
+    network.eval()
+    return _numpy(network.encoder(_tensor(network, features)))
+
+
+@torch.no_grad()
+def regress(network: Network, features: Array) -> Array:
+    """Return the regression head's standardised expression, (n, G)."""
+    network.eval()
+    return _numpy(network.regression(network.encoder(_tensor(network, features))))
+
+
+@torch.no_grad()
+def memory_bank(network: Network, examples: Examples) -> MemoryBank:
+    """Return a bank of measured spots, keyed by their image and their expression together."""
+    network.eval()
+    images = network.image_projection(network.encoder(_tensor(network, examples.features)))
+    expressions = network.expression_projection(_tensor(network, examples.targets))
+    keys = functional.normalize(images + expressions, dim=1)
+    return MemoryBank(_numpy(keys), examples.targets, examples.types)
+
+
+def _tensor(network: Network, values: Array) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float32, device=network.log_temperature.device)
+
+
+def _numpy(values: torch.Tensor) -> Array:
+    return values.cpu().numpy()
