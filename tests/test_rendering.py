@@ -87,6 +87,8 @@ def test_spots_that_cannot_be_bought_are_dimmed(slide: Slide) -> None:
     for env in (open_slide, closed):
         env.reset()
         pictures.append(env.render()[:640].astype(int))
+    inked = [(picture < 250).any(axis=2).mean() for picture in pictures]
+    assert inked[1] < 0.7 * inked[0]
     colourfulness = [np.ptp(picture[60:300], axis=2).sum() for picture in pictures]
     assert colourfulness[1] == 0 < colourfulness[0]
     assert np.array_equal(pictures[0][340:], pictures[1][340:])
