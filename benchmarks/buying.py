@@ -95,7 +95,7 @@ def train_agent(
     config: BenchmarkConfig,
     slides: Sequence[Slide],
     reference: CellReference,
-    folder: Path,
+    path: Path,
 ) -> None:
     """Train an agent on the training patients' slides and save it.
 
@@ -108,8 +108,8 @@ def train_agent(
         Its ``training_*`` fields.
     slides, reference
         Of the fold.
-    folder
-        Of the fold. An agent that is there already is kept, so that a run can be continued.
+    path
+        Of the file, ``*.safetensors``.
 
     Raises
     ------
@@ -121,9 +121,6 @@ def train_agent(
     objective = spec.removeprefix(LEARNED)
     if objective not in OBJECTIVES:
         raise InputError(f"agent {spec!r}: objective is none of {', '.join(OBJECTIVES)}")
-    path = trained_agent(spec, folder)
-    if path.exists():
-        return
     weights = reward_weights(config)
     if objective == "prediction":
         weights = {**dict.fromkeys(weights, 0.0), "prediction": 1.0}

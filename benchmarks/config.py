@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from scr2st_env.errors import InputError
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-Protocol = Literal["within-slide", "new-slide", "cross-patient"]
+Protocol = Literal["within-slide", "new-slide"]
 
 NOT_IN_HASH = frozenset({"jobs", "title"})
 
@@ -89,7 +89,9 @@ class BenchmarkConfig(BaseModel):
         20_000, ge=1, description="Purchases from which a learned agent is trained, per fold."
     )
     training_budget: Share = Field(0.1, description="Budget at which a learned agent is trained.")
-    training_seed: int = Field(0, ge=0, description="Seed of the training of learned agents.")
+    training_seed: int = Field(
+        0, ge=0, description="Seed of the training of learned agents and of judges that draw."
+    )
     primary_agent: str = Field(
         "design", description="Agent of the one primary contrast with the random agent."
     )

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.buying import LEARNED, train_agent
-from benchmarks.judging import fit_kernel
+from benchmarks.buying import train_agent, trained_agent
+from benchmarks.judging import fit_kernel, make_judge
 from benchmarks.protocols import (
     Fold,
     GeneList,
     genes_of_reference,
     genes_of_training_slides,
     held_out_spots,
+    most_patterned_gene,
 )
 from scr2st_env.errors import InputError
 
@@ -50,11 +51,14 @@ class Ground:
         Fitted on the training patients.
     agents
         Folder of the agents trained for this fold.
-    cohort
-        Training slides that judges may learn from; None where the protocol grants none, or where
-        there is no image to carry what they teach.
+    cohorts
+        Training slides that each judge may learn from, by judge; for some, with what it learned
+        from them already. Empty where the protocol grants none, or where there is no image to
+        carry what they teach.
     test_fraction
         Share of the measurable spots that is never sold.
+    shown_gene
+        Index into the gene list of the gene to show on maps.
     """
 
     fold: str
@@ -63,8 +67,9 @@ class Ground:
     genes: GeneList
     kernel: Kernel
     agents: Path
-    cohort: Cohort | None
+    cohorts: dict[str, Cohort]
     test_fraction: float
+    shown_gene: int
 
     @cached_property
     def expression(self) -> FloatArray:
@@ -80,7 +85,7 @@ class Ground:
 def prepare_fold(
     config: BenchmarkConfig, study: Study, fold: Fold, names: Sequence[str], folder: Path
 ) -> list[Ground]:
-    """Embed, choose genes, fit the kernel and train agents for a fold.
+    """Embed, choose genes, fit the kernel and let judges learn from the cohort of a fold.
 
     Parameters
     ----------
@@ -93,28 +98,27 @@ def prepare_fold(
     names
         Test slides that are needed.
     folder
-        Where trained agents go.
+        Where :func:`train_fold_agent` saves agents.
 
     Returns
     -------
     list of Ground
         One per name.
     """
-    learned = [spec for spec in config.agents if spec.startswith(LEARNED)]
     with_cohort = config.protocol != "within-slide"
-    embedded = [*(fold.training if learned or with_cohort else ()), *names]
+    embedded = [*(fold.training if with_cohort else ()), *names]
     slides, reference = study.embedded(fold.training, embedded)
     raw = [study.slides[name] for name in fold.training]
     training = [slides[name] for name in fold.training if name in slides]
-    for spec in learned:
-        train_agent(spec, config, training, reference, folder)
     everyone = [slides[name] for name in names]
     shared = genes_of_training_slides(raw, everyone, config.n_genes, config.n_top_genes)
     kernel = fit_kernel(raw, shared.genes)
+    cohorts: dict[str, Cohort] = {}
+    if with_cohort and study.imaged:
+        cohorts = pretrained_cohorts(config, cohort_of(training, shared), kernel)
     grounds = []
     for slide in everyone:
         genes = _reference_genes(config, study, slide) if not with_cohort else shared
-        cohort = cohort_of(training, genes) if with_cohort and study.imaged else None
         grounds.append(
             Ground(
                 fold.name,
@@ -123,11 +127,47 @@ def prepare_fold(
                 genes,
                 kernel,
                 folder,
-                cohort,
+                cohorts,
                 config.test_fraction,
+                most_patterned_gene(raw, genes.genes),
             )
         )
     return grounds
+
+
+def train_fold_agent(
+    config: BenchmarkConfig, study: Study, fold: Fold, spec: str, folder: Path
+) -> None:
+    """Train one learned agent on the training slides of a fold, unless that was done before.
+
+    Parameters
+    ----------
+    config
+        The benchmark.
+    study
+        All slides; those that the fold tests are not touched.
+    fold
+        Which slides to learn from.
+    spec
+        ``"learned:reward"`` or ``"learned:prediction"``.
+    folder
+        Where the agent is saved.
+    """
+    if trained_agent(spec, folder).exists():
+        return
+    slides, reference = study.embedded(fold.training, fold.training)
+    train_agent(spec, config, list(slides.values()), reference, trained_agent(spec, folder))
+
+
+def pretrained_cohorts(
+    config: BenchmarkConfig, cohort: Cohort, kernel: Kernel
+) -> dict[str, Cohort]:
+    """Let each judge that can learn from a cohort beforehand do so, once for all its fits."""
+    cohorts = {}
+    for name in config.judges:
+        judge = make_judge(name, kernel, config.training_seed)
+        cohorts[name] = judge.pretrain(cohort) if hasattr(judge, "pretrain") else cohort
+    return cohorts
 
 
 def _reference_genes(config: BenchmarkConfig, study: Study, slide: Slide) -> GeneList:

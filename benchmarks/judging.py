@@ -63,7 +63,7 @@ def make_judge(name: str, kernel: Kernel, seed: int) -> Any:
     if name == "gp":
         options = {"kernel": kernel}
     if name == "scr2net":
-        options = {"random_state": seed}
+        options = {"random_state": seed, "device": "cpu"}
     module, separator, attribute = BUILT_IN.get(name, name).partition(":")
     if not separator:
         known = ", ".join(BUILT_IN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import time
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import joblib
 from tqdm import tqdm
 
+from benchmarks.buying import LEARNED
 from benchmarks.cohort import Study, load_study
 from benchmarks.config import BenchmarkConfig
-from benchmarks.folds import Ground, prepare_fold
+from benchmarks.folds import Ground, prepare_fold, train_fold_agent
 from benchmarks.protocols import Fold, patient_folds
 from benchmarks.results import (
     CONFIG,
@@ -80,15 +82,21 @@ def run_benchmark(
         for budget in config.all_budgets
     ]
     missing = [unit for unit in units if not unit.path(folder).exists()]
+    if not missing and (folder / RUN).is_file():
+        return Results.load(folder)
     with (
         tqdm(total=len(units), initial=len(units) - len(missing), disable=not progress) as bar,
         joblib.parallel_config("loky", n_jobs=config.jobs, inner_max_num_threads=1),
     ):
-        bar.set_description("preparing folds")
+        learned = any(spec.startswith(LEARNED) for spec in config.agents)
+        bar.set_description("training agents" if learned else "preparing folds")
         grounds = _prepared(config, study, folds, missing, folder)
         bar.set_description("buying and judging")
-        tasks = [(config, grounds[unit.slide], unit, folder) for unit in _longest_first(missing)]
-        for unit in _in_parallel(play_unit, tasks):
+        tasks = [
+            (play_unit, config, grounds[unit.slide], unit, folder)
+            for unit in _longest_first(missing)
+        ]
+        for unit in _in_parallel(tasks):
             bar.update()
             bar.set_postfix_str(f"{unit.slide} at {unit.budget:.0%}")
     episodes = read_episodes([unit.path(folder) for unit in units])
@@ -105,8 +113,6 @@ def _claim(config: BenchmarkConfig, folder: Path) -> None:
     """Make the folder this configuration's own."""
     path = folder / CONFIG
     if path.is_file():
-        import json
-
         earlier = BenchmarkConfig.checked(json.loads(path.read_text("utf-8")), str(path))
         if earlier.digest != config.digest:
             changed = sorted(
@@ -132,18 +138,24 @@ def _test_slides(config: BenchmarkConfig, study: Study) -> tuple[str, ...]:
 def _prepared(
     config: BenchmarkConfig, study: Study, folds: list[Fold], missing: list[Unit], folder: Path
 ) -> dict[str, Ground]:
-    tasks = []
+    learned = [spec for spec in config.agents if spec.startswith(LEARNED)]
+    training: list[tuple[Any, ...]] = []
+    preparing: list[tuple[Any, ...]] = []
     for fold in folds:
         names = [name for name in fold.test if any(unit.slide == name for unit in missing)]
+        place = folder / "agents" / fold.name
         if names:
-            tasks.append((config, study, fold, names, folder / "agents" / fold.name))
-    prepared = _in_parallel(prepare_fold, tasks)
-    return {ground.slide.name: ground for grounds in prepared for ground in grounds}
+            training += [(train_fold_agent, config, study, fold, spec, place) for spec in learned]
+            preparing.append((prepare_fold, config, study, fold, names, place))
+    # Training takes longest, so it starts first.
+    finished = [result for result in _in_parallel([*training, *preparing]) if result is not None]
+    return {ground.slide.name: ground for grounds in finished for ground in grounds}
 
 
-def _in_parallel(function: Any, tasks: list[tuple[Any, ...]]) -> Iterator[Any]:
+def _in_parallel(tasks: list[tuple[Any, ...]]) -> Iterator[Any]:
+    """Yield what calls, each a function and its arguments, return, as they finish."""
     workers = joblib.Parallel(return_as="generator_unordered")
-    finished: Iterable[Any] = workers(joblib.delayed(function)(*task) for task in tasks)
+    finished: Iterable[Any] = workers(joblib.delayed(call[0])(*call[1:]) for call in tasks)
     yield from finished
 
 

@@ -100,16 +100,16 @@ def _play(
             for judge in config.judges:
                 start = time.perf_counter()
                 predicted = predict_slide(
-                    make_judge(judge, ground.kernel, seed),
+                    make_judge(judge, ground.kernel, config.training_seed),
                     slide,
                     ground.expression,
                     episode.picks,
-                    ground.cohort,
+                    ground.cohorts.get(judge),
                 )
                 judged[judge] = _test_scores(ground, predicted)
                 seconds[judge] = time.perf_counter() - start
                 if seed == 0:
-                    maps[f"predicted/{spec}/{judge}"] = predicted[:, ground.genes.variable[0]]
+                    maps[f"predicted/{spec}/{judge}"] = predicted[:, ground.shown_gene]
             if seed == 0:
                 maps[f"picks/{spec}"] = np.asarray(episode.picks)
             episodes.append(
@@ -147,7 +147,7 @@ def _test_scores(ground: Ground, predicted: FloatArray) -> dict[str, float]:
 
 
 def _ground_truth(ground: Ground) -> dict[str, Any]:
-    public, gene = ground.slide.public, ground.genes.variable[0]
+    public, gene = ground.slide.public, ground.shown_gene
     maps: dict[str, Any] = {
         "gene": ground.genes.genes[gene],
         "coordinates": public.coordinates,

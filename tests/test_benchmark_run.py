@@ -14,10 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import toy_reference, toy_slide
+from safetensors.numpy import load_file
 
 from benchmarks import BenchmarkConfig, Results, load_config, packaged_configs, run_benchmark
+from benchmarks.buying import trained_agent
 from benchmarks.cohort import Study, load_study
-from benchmarks.folds import prepare_fold
+from benchmarks.folds import prepare_fold, train_fold_agent
 from benchmarks.judging import make_judge, predict_slide, scores
 from benchmarks.protocols import held_out_spots, patient_folds
 from benchmarks.results import read_episodes
@@ -198,9 +200,7 @@ def test_a_fold_takes_nothing_from_the_expression_of_its_test_slides(tmp_path: P
     (other,) = prepare_fold(config, changed, fold, fold.test, tmp_path)
     assert ground.genes == other.genes
     assert ground.kernel == other.kernel
-    assert ground.cohort is not None
-    assert other.cohort is not None
-    np.testing.assert_array_equal(ground.cohort.expression, other.cohort.expression)
+    np.testing.assert_array_equal(ground.cohorts["gp"].expression, other.cohorts["gp"].expression)
     assert ground.test_part == other.test_part
 
 
@@ -215,10 +215,34 @@ def test_judges_never_see_the_expression_of_spots_that_were_not_bought(
     blinded = np.full_like(ground.expression, np.nan)
     blinded[episode["picks"]] = ground.expression[episode["picks"]]
     judge = make_judge("gp", ground.kernel, 0)
-    predicted = predict_slide(judge, ground.slide, blinded, episode["picks"], ground.cohort)
+    predicted = predict_slide(judge, ground.slide, blinded, episode["picks"], ground.cohorts["gp"])
     part = ground.test_part
     expected = scores(ground.expression[part], predicted[part], ground.genes.variable)
     assert episode["scores"]["gp"] == pytest.approx(expected)
+
+
+def test_learned_agents_are_trained_on_the_training_slides_alone(tmp_path: Path) -> None:
+    study = toy_study(2)
+    fold = patient_folds(study.patients)[0]
+    without = replace(study, slides={name: study.slides[name] for name in fold.training})
+    config = toy_config(
+        agents=["random", "learned:reward"], primary_agent="learned:reward", training_steps=64
+    )
+    for name, known in (("with", study), ("without", without)):
+        train_fold_agent(config, known, fold, "learned:reward", tmp_path / name)
+    first, second = (
+        load_file(trained_agent("learned:reward", tmp_path / name)) for name in ("with", "without")
+    )
+    assert first.keys() == second.keys()
+    for key, tensor in first.items():
+        np.testing.assert_array_equal(tensor, second[key])
+
+
+def test_a_finished_run_is_read_and_not_run_again(results: Results) -> None:
+    stamp = (results.folder / "run.json").stat().st_mtime_ns
+    again = run_benchmark(toy_config(jobs=2), results.folder, progress=False, study=toy_study())
+    assert again.info == results.info
+    assert (results.folder / "run.json").stat().st_mtime_ns == stamp
 
 
 def test_the_oracle_is_above_random_and_random_needs_more_budget(results: Results) -> None:

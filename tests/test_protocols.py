@@ -16,6 +16,7 @@ from benchmarks.protocols import (
     genes_of_reference,
     genes_of_training_slides,
     held_out_spots,
+    most_patterned_gene,
     patient_folds,
 )
 from scr2st_env import Slide
@@ -109,6 +110,18 @@ def test_a_gene_that_the_test_slide_lacks_is_not_chosen() -> None:
     hidden = replace(test.hidden, counts=test.hidden.counts[:, 5:], genes=test.hidden.genes[5:])
     chosen = genes_of_training_slides(training, [Slide(test.public, hidden)], 30, 5)
     assert set(chosen.genes) == {f"g{index}" for index in range(5, 30)}
+
+
+def test_the_gene_of_clearest_pattern_is_found() -> None:
+    slide = toy_slide(side=12)
+    assert slide.hidden is not None
+    counts = np.random.default_rng(0).poisson(20, (144, 5))
+    counts[:, 3] = 10 + 20 * (slide.public.coordinates[:, 0] > 500)
+    names = np.array([f"g{index}" for index in range(5)])
+    hidden = replace(slide.hidden, counts=type(slide.hidden.counts)(counts), genes=names)
+    striped = Slide(slide.public, hidden)
+    assert most_patterned_gene([striped], ["g1", "g3", "g0"]) == 1
+    assert most_patterned_gene([striped, toy_slide("two")], ["g1", "missing", "g3"]) == 2
 
 
 @pytest.mark.real_data

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmarks.evidence import (
@@ -50,13 +52,13 @@ def budget_curves(results: Results) -> Figure:
     means = patient_means(results.scores)
     table = contrasts(results)
     for panel, (judge, metric) in zip(panels, boards, strict=True):
+        if metric == PREDICTION and panel is not panels[0]:
+            panel.sharey(panels[0])
         chosen = means[(means["judge"] == judge) & (means["metric"] == metric)]
         own = table[(table["judge"] == judge) & (table["metric"] == metric)]
         _curves(panel, chosen, own, results)
         panel.set_title(judge_name(judge))
         panel.set_ylabel(METRICS[metric] if panel in (panels[0], panels[-1]) else "")
-        if metric == PREDICTION and panel is not panels[0]:
-            panel.sharey(panels[0])
     _legend(figure, panels[0])
     return figure
 
@@ -155,7 +157,6 @@ def patient_differences(results: Results) -> Figure:
                     edgecolor="white",
                     linewidth=0.5,
                     alpha=0.75,
-                    label=f"patient {patient}" if by_section and row == 0 else None,
                 )
             _interval(panel, table, (agent, config.primary_budget, judge, metric), row, colour)
         panel.set_title(judge_name(judge))
@@ -165,7 +166,7 @@ def patient_differences(results: Results) -> Figure:
     panels[0].set_yticks(range(len(agents)), [agent_name(agent, config) for agent in agents])
     panels[0].set_ylim(len(agents) - 0.45, -0.55)
     if by_section:
-        _legend(figure, panels[0])
+        _patient_legend(figure, patients)
     return figure
 
 
@@ -189,6 +190,14 @@ def _panels(n_panels: int, height: float, *, share_y: bool = False) -> tuple[Fig
     figure = Figure(figsize=(3.1 * n_panels + 0.6, height), layout="constrained")
     axes = figure.subplots(1, n_panels, squeeze=False, sharey=share_y)[0]
     return figure, list(axes)
+
+
+def _patient_legend(figure: Figure, patients: list[str]) -> None:
+    handles = [
+        Line2D([], [], color="#555555", linestyle="", marker=marker, markersize=5, label=patient)
+        for marker, patient in zip(cycle(PATIENT_MARKERS), (f"patient {p}" for p in patients))
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(patients), 8))
 
 
 def _legend(figure: Figure, panel: Axes) -> None:

@@ -28,6 +28,8 @@ from benchmarks.statistics import MIN_PATIENTS
 from scr2st_env.files import replacing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
     from matplotlib.figure import Figure
 
@@ -122,25 +124,28 @@ def _page(results: Results, pictures: dict[str, bytes]) -> str:
     return environment.get_template("report.html.j2").render(content)
 
 
-def _budget_rows(results: Results) -> list[list[str]]:
+def _budget_rows(results: Results) -> tuple[list[str], list[list[str]]]:
     """Every contrast of the primary judge, budget by budget."""
     config = results.config
-    rows = []
+    inference = n_patients(results) >= MIN_PATIENTS
+    evidence = ["95 % interval", "p", "p, Holm"] if inference else []
     chosen = contrasts(results).query("judge == @config.primary_judge")
-    for row in chosen.sort_values(["budget"], kind="stable").to_dict("records"):
-        interval = f"{row['low']:+.4f} to {row['high']:+.4f}" if np.isfinite(row["low"]) else ""
-        rows.append(
-            [
-                f"{row['budget']:.0%}",
-                agent_name(row["agent"], config),
-                f"{row['difference']:+.4f}",
-                interval,
-                f"{row['p']:.3g}" if np.isfinite(row["p"]) else "",
-                f"{row['p_holm']:.3g}" if np.isfinite(row["p_holm"]) else "",
-                row["verdict"] + (" (primary)" if row["primary"] else ""),
-            ]
-        )
-    return rows
+    rows = [
+        [
+            f"{row['budget']:.0%}",
+            agent_name(row["agent"], config),
+            f"{row['difference']:+.4f}",
+            *(_evidence(row) if inference else ()),
+            row["verdict"] + (" (primary)" if row["primary"] else ""),
+        ]
+        for row in chosen.sort_values(["budget"], kind="stable").to_dict("records")
+    ]
+    return ["Budget", "Agent", "Difference to random", *evidence, "Verdict"], rows
+
+
+def _evidence(row: Mapping[Any, Any]) -> list[str]:
+    adjusted = f"{row['p_holm']:.3g}" if np.isfinite(row["p_holm"]) else ""
+    return [f"{row['low']:+.4f} to {row['high']:+.4f}", f"{row['p']:.3g}", adjusted]
 
 
 def _section_rows(results: Results) -> tuple[list[str], list[list[str]]]:

@@ -98,7 +98,7 @@ def predictions(maps: Mapping[str, NDArray[Any]], config: BenchmarkConfig, slide
     Parameters
     ----------
     maps
-        Of :func:`load_map`; the gene is the most variable one of the training data.
+        Of :func:`load_map`; the gene is that of clearest pattern in the training slides.
     config
         Of the benchmark.
     slide
