@@ -1,17 +1,38 @@
 """The synthetic tissue: grown from a seed, drawn, sequenced, embedded in the package."""
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
 
-from scr2st_env import InputError, Slide
-from scr2st_env.synthetic import SyntheticTissue
+import scr2st_env
+from scr2st_env import InputError, Kernel, Slide
+from scr2st_env.encoders import HistologyEncoder
+from scr2st_env.patches import read_patches
+from scr2st_env.synthetic import (
+    TEST,
+    TRAINING,
+    SyntheticTissue,
+    load_reference,
+    load_slide,
+    load_slides,
+)
+from scr2st_env.synthetic.calibration import (
+    gene_correlation,
+    neighbour_agreement,
+    transfer,
+    within_slide,
+)
 from scr2st_env.synthetic.cells import Cells
 from scr2st_env.synthetic.fields import GRID_UM, Canvas, at_pixels, at_points
+from scr2st_env.synthetic.making import embed_tissue
 from scr2st_env.synthetic.programs import ADIPOCYTE, STROMA, TUMOUR, TYPE_NAMES
 from scr2st_env.synthetic.regions import PITCH_UM, REGIONS, SPOT_UM, Rings
 from scr2st_env.synthetic.sequencing import SPOT_OVERDISPERSION, _negative_binomial
@@ -19,7 +40,7 @@ from scr2st_env.synthetic.sequencing import SPOT_OVERDISPERSION, _negative_binom
 
 @pytest.fixture(scope="module")
 def tissue() -> SyntheticTissue:
-    return SyntheticTissue(seed=3, n_spots=(90, 110))
+    return SyntheticTissue(seed=3, n_spots=(50, 60))
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +51,10 @@ def section(tissue: SyntheticTissue) -> AnnData:
 def test_a_section_depends_on_the_seed_and_not_on_what_was_drawn_before(
     tissue: SyntheticTissue, section: AnnData
 ) -> None:
-    fresh = SyntheticTissue(seed=3, n_spots=(90, 110)).section(2, 1)
+    fresh = SyntheticTissue(seed=3, n_spots=(50, 60)).section(2, 1)
     assert (fresh.X != section.X).nnz == 0
     np.testing.assert_array_equal(fresh.obsm["patches"], section.obsm["patches"])
-    other = SyntheticTissue(seed=4, n_spots=(90, 110)).sequenced(2, 1)
+    other = SyntheticTissue(seed=4, n_spots=(50, 60)).sequenced(2, 1)
     assert other.counts.shape != section.shape or (other.counts != section.X.toarray()).any()
     twin = tissue.sequenced(2, 2)
     assert (twin.counts != section.X.toarray()).any()
@@ -42,14 +63,14 @@ def test_a_section_depends_on_the_seed_and_not_on_what_was_drawn_before(
 def test_spots_lie_on_a_lattice_inside_the_tissue(tissue: SyntheticTissue) -> None:
     grown = tissue.sequenced(1, 1)
     spots = grown.anatomy.spots
-    assert 90 <= len(spots) <= 110
+    assert 50 <= len(spots) <= 60
     assert (at_points(grown.anatomy.outline, spots) > 0).all()
     steps = (spots - spots[0]) / PITCH_UM
     np.testing.assert_allclose(steps, np.rint(steps))
 
 
 @given(st.tuples(st.integers(1, 60), st.integers(0, 10)))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_the_outline_holds_exactly_as_many_spots_as_asked_for(sizes: tuple[int, int]) -> None:
     least, more = sizes
     tissue = SyntheticTissue(seed=least, n_spots=(least, least + more))
@@ -76,7 +97,7 @@ def test_the_cells_under_a_spot_make_its_counts(section: AnnData) -> None:
     share = np.log1p(1e4 * counts / counts.sum(axis=1, keepdims=True))
     for kind, prefix in [(TUMOUR, "TUM"), (STROMA, "STR")]:
         markers = [gene.startswith(prefix) for gene in section.var_names]
-        # Without any relation this would lie within 0.2 of zero for 100 spots.
+        # Without any relation this would lie within 0.2 of zero for most slides of 50 spots.
         assert np.corrcoef(truth[:, kind], share[:, markers].mean(axis=1))[0, 1] > 0.4
 
 
@@ -183,3 +204,131 @@ def test_regions_share_the_tissue(tissue: SyntheticTissue) -> None:
     shares = tissue.sequenced(1, 1).anatomy.regions
     assert len(shares) == len(REGIONS)
     np.testing.assert_allclose(shares.sum(axis=0), 1)
+
+
+def test_the_embedded_tissue_loads_fast_and_without_heavy_packages() -> None:
+    program = """
+import sys, time
+import numpy, scipy.sparse, scipy.spatial, PIL.Image
+from scr2st_env import synthetic
+start = time.process_time()
+slides, reference = synthetic.load_slides(), synthetic.load_reference()
+took = time.process_time() - start
+heavy = {"anndata", "torch", "sklearn", "pandas", "skimage", "matplotlib"} & set(sys.modules)
+assert not heavy, heavy
+print(took)
+"""
+    runs = [
+        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+        for _ in range(3)
+    ]
+    assert min(float(run.stdout) for run in runs) < 0.3
+
+
+def test_the_embedded_sections_are_complete_and_shared() -> None:
+    slides, reference = load_slides(), load_reference()
+    assert [slide.name for slide in slides] == list(TRAINING + TEST)
+    assert all(one is other for one, other in zip(slides, load_slides(), strict=True))
+    assert load_reference() is reference
+    train = {slide.patient for slide in load_slides(TRAINING)}
+    test = {slide.patient for slide in load_slides(TEST)}
+    assert (len(train), len(test), train & test) == (4, 2, set())
+    for slide in slides:
+        assert 250 <= slide.n_spots <= 350
+        assert slide.hidden.type_names == reference.type_names
+        assert slide.hidden.embedding.shape[1] == reference.n_dimensions
+        assert slide.public.encoder == "histology-v1"
+        assert slide.public.measurable.mean() > 0.97
+        reach = slide.public.coordinates * slide.public.image.scale
+        assert (reach < slide.public.image.pixels.shape[0]).all()
+    assert reference.n_states == 100
+    distance = cdist(reference.embedding, reference.states).min(axis=1)
+    assert np.sqrt((distance**2).mean()) == pytest.approx(reference.bandwidth, rel=1e-3)
+
+
+def test_the_embedded_files_stay_small() -> None:
+    folder = Path(scr2st_env.__file__).parent / "data"
+    assert sum(path.stat().st_size for path in folder.glob("*.npz")) < 2.5e6
+
+
+def test_an_unknown_section_is_named() -> None:
+    with pytest.raises(InputError, match="'p9s9'"):
+        load_slide("p9s9")
+
+
+def test_the_embedded_sections_are_what_the_model_grows_today() -> None:
+    tissue = SyntheticTissue()
+    for name in ("p1s1", "p5s2"):
+        grown = tissue.sequenced(int(name[1]), int(name[3]))
+        slide = load_slide(name)
+        np.testing.assert_array_equal(slide.hidden.counts.toarray(), grown.counts)
+        np.testing.assert_array_equal(slide.public.coordinates, grown.anatomy.spots)
+        assert tuple(slide.hidden.genes) == tissue.programs.genes
+        order = [slide.hidden.type_names.index(kind) for kind in TYPE_NAMES]
+        error = slide.hidden.types[:, order] - grown.composition
+        # An even guess of all types errs by 0.21.
+        assert np.sqrt((error**2).mean()) < 0.15
+
+
+def test_the_embedded_features_are_what_the_encoder_makes_today() -> None:
+    patches = SyntheticTissue().section(6, 1).obsm["patches"][:20]
+    features = load_slide("p6s1").public.features[:20]
+    np.testing.assert_allclose(features, HistologyEncoder().encode(patches), rtol=2e-3, atol=2e-3)
+
+
+def test_the_embedded_tissue_is_about_as_hard_as_a_real_one() -> None:
+    # HER2ST: 0.14, 0.23, 0.12; pure noise scores 0, noise-free counts above 0.5.
+    slides = load_slides(["p1s1", "p3s1", "p5s1"])
+    genes = slides[0].hidden.genes.tolist()
+    kernel = Kernel(length=3, noise=1.5)
+    few = np.mean([within_slide(slide, genes, 0.1, kernel) for slide in slides])
+    every = np.mean([within_slide(slide, genes, None, kernel) for slide in slides])
+    assert 0.08 < few < every < 0.35
+    assert 0.05 < transfer(load_slides(TRAINING), load_slide("p6s1"), genes) < 0.25
+    same, chance = neighbour_agreement(slides[0], genes)
+    assert same > 1.5 * chance
+
+
+def test_gene_correlation_is_numpys() -> None:
+    rng = np.random.default_rng(0)
+    truth, predicted = rng.normal(size=(2, 30, 4))
+    predicted[:, 3] = 1.0
+    wanted = [np.corrcoef(truth[:, gene], predicted[:, gene])[0, 1] for gene in range(3)]
+    np.testing.assert_allclose(gene_correlation(truth, predicted), [*wanted, 0.0])
+
+
+def test_remaking_gives_the_same_bytes_and_test_sections_do_not_shape_the_embedding(
+    tmp_path: Path,
+) -> None:
+    for run, test in (("one", ["p2s1"]), ("two", ["p3s1"])):
+        tissue = SyntheticTissue(seed=5, n_spots=(25, 25))
+        embed_tissue(tissue, tmp_path / run, training=["p1s1"], test=test, n_cells=200, n_states=10)
+    for name in ("reference.npz", "p1s1.npz"):
+        one, other = (tmp_path / run / name for run in ("one", "two"))
+        assert one.read_bytes() == other.read_bytes()
+    assert {path.name for path in (tmp_path / "two").iterdir()} == {
+        "reference.npz",
+        "p1s1.npz",
+        "p3s1.npz",
+    }
+
+
+def test_the_command_writes_files_that_the_readers_read(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "scr2st_env.synthetic", "--h5ad", str(tmp_path)]
+    command += ["--sections", "2", "--spots", "30", "--cells", "150"]
+    run = subprocess.run(command, check=True, capture_output=True, text=True)
+    written = [Path(line) for line in run.stdout.split()]
+    assert [path.name for path in written] == ["reference.h5ad", "p1s1.h5ad", "p2s1.h5ad"]
+    slide = Slide.from_anndata(written[1], features=None, embedding=None, types="truth_types")
+    assert (slide.name, slide.patient, slide.n_spots) == ("p1s1", "p1", 30)
+    names, patches = read_patches(tmp_path / "patches" / "p1s1.npz")
+    assert names == slide.public.spot_names.tolist()
+    drawn = SyntheticTissue(n_spots=(30, 30)).section(1, 1).obsm["patches"]
+    assert np.abs(patches[0:30].astype(int) - drawn).mean() < 6  # JPEG's loss
+
+
+def test_the_command_reports_wrong_input_in_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "scr2st_env.synthetic", "--check", "--her2st", str(tmp_path)]
+    run = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1].startswith("error: ")

@@ -30,6 +30,11 @@ TEST = ("p5s1", "p5s2", "p6s1")
 MIN_COUNTS = 5
 
 
+@lru_cache(maxsize=1)
+def _reference_arrays() -> dict[str, NDArray[Any]]:
+    return _arrays("reference")
+
+
 def _arrays(name: str) -> dict[str, NDArray[Any]]:
     with (
         as_file(files("scr2st_env") / "data" / f"{name}.npz") as path,
@@ -60,7 +65,7 @@ def load_slide(name: str) -> Slide:
     if name not in TRAINING + TEST:
         known = ", ".join(TRAINING + TEST)
         raise InputError(f"no embedded section is called {name!r}; there are {known}")
-    stored, shared = _arrays(name), _arrays("reference")
+    stored, shared = _arrays(name), _reference_arrays()
     counts = stored["counts"].astype(np.int32)
     return Slide.make(
         name,
@@ -110,7 +115,7 @@ def load_reference() -> CellReference:
     CellReference
         The same object at every call.
     """
-    stored = _arrays("reference")
+    stored = _reference_arrays()
     return CellReference(
         embedding=finite_matrix(stored["embedding"], "reference: embedding"),
         cell_types=frozen(stored["cell_types"].astype(np.int32)),

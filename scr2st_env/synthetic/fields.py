@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 if TYPE_CHECKING:
@@ -54,12 +55,17 @@ class Canvas:
         ndarray of float64, shape (n_cells, n_cells)
             Indexed [y, x]; mean 0, variance 1 over many draws.
         """
+        # A long field is drawn coarsely and enlarged; six cells a length lose nothing.
+        step = max(1, int(length / GRID_UM / 6))
+        width = length / GRID_UM / step
         # A margin beyond the canvas keeps opposite edges independent.
-        margin = int(np.ceil(3 * length / GRID_UM))
-        noise = rng.standard_normal((self.n_cells + 2 * margin,) * 2)
-        smooth = ndimage.gaussian_filter(noise, length / GRID_UM, mode="wrap", truncate=3.0)
-        inner = smooth[margin : margin + self.n_cells, margin : margin + self.n_cells]
-        return inner * (2 * np.sqrt(np.pi) * length / GRID_UM)
+        margin = int(np.ceil(3 * width))
+        n_inner = -(-self.n_cells // step) + 1
+        noise = rng.standard_normal((n_inner + 2 * margin,) * 2)
+        smooth = ndimage.gaussian_filter(noise, width, mode="wrap", truncate=3.0)
+        inner = smooth[margin : margin + n_inner, margin : margin + n_inner]
+        inner = ndimage.zoom(inner, step, order=1, mode="nearest", grid_mode=True)
+        return inner[: self.n_cells, : self.n_cells] * (2 * np.sqrt(np.pi) * width)
 
     def jittered_lattice(self, rng: np.random.Generator, spacing: float, jitter: float) -> Array:
         """Draw points (x, y) that keep apart: a lattice, each point moved by chance.
@@ -107,10 +113,6 @@ def at_points(field: ArrayLike, points: ArrayLike) -> Array:
 
 def at_pixels(field: ArrayLike, um_per_px: float) -> NDArray[np.float32]:
     """Enlarge a field to the pixels of a picture of the whole canvas, float32, (h, w)."""
-    return ndimage.zoom(
-        np.asarray(field, np.float32),
-        GRID_UM / um_per_px,
-        order=1,
-        mode="nearest",
-        grid_mode=True,
-    )
+    small = Image.fromarray(np.asarray(field, np.float32))
+    width, height = (round(side * GRID_UM / um_per_px) for side in small.size)
+    return np.asarray(small.resize((width, height), Image.Resampling.BILINEAR))

@@ -149,14 +149,14 @@ class Anatomy:
         -------
         Anatomy
         """
-        side = 1.4 * PITCH_UM * np.sqrt(n_spots) + 2 * MARGIN_UM
+        side = 1.5 * PITCH_UM * np.sqrt(n_spots) + 2 * MARGIN_UM
         canvas = Canvas(int(np.ceil(side / GRID_UM)))
 
         def field(length: float) -> Array:
             common, own = canvas.field(patient_rng, length), canvas.field(section_rng, length)
             return np.sqrt(_SHARED) * common + np.sqrt(1 - _SHARED) * own
 
-        outline, spots = _outline(canvas, 0.13 * field(420.0) + 0.012 * field(35.0), n_spots)
+        outline, spots = _outline(canvas, 0.16 * field(420.0) + 0.014 * field(35.0), n_spots)
         logits = np.stack(
             [
                 prior + bias + contrast * field(length)
@@ -184,7 +184,7 @@ class Anatomy:
 
 def _outline(canvas: Canvas, wobble: Array, n_spots: int) -> tuple[Array, Array]:
     from_centre = np.linalg.norm(canvas.centres - canvas.side / 2, axis=-1)
-    height = wobble - from_centre / (canvas.side / 2)
+    height = wobble - (from_centre / (canvas.side / 2)) ** 2
     along = np.arange(MARGIN_UM, canvas.side - MARGIN_UM, PITCH_UM)
     lattice = np.stack(np.meshgrid(along, along), axis=-1).reshape(-1, 2)
     heights = at_points(height, lattice)
