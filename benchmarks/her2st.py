@@ -95,8 +95,7 @@ def load_atlas() -> AnnData:
 
 
 def _features(path: Path, adata: AnnData, encoder: str) -> FloatArray:
-    from scr2st_env.encoders.registry import get_encoder
-
+    from scr2st_env.encoders.base import get_encoder
     from scr2st_env.encoders.cache import encode_cached
     from scr2st_env.patches.jpeg_file import patches_of
 

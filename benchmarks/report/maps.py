@@ -122,7 +122,7 @@ def predictions(maps: Mapping[str, NDArray[Any]], config: BenchmarkConfig, slide
             _expression(axes[row, column], maps, predicted, norm)
             part = maps["test_part"]
             score = _correlation(truth[part], predicted[part])
-            axes[row, column].set_title(f"{agent_name(agent)}, r = {score:.2f}")
+            axes[row, column].set_title(f"{agent_name(agent)}\nr = {score:.2f}")
     figure.colorbar(
         mpl.cm.ScalarMappable(norm, EXPRESSION_MAP),
         ax=axes,
@@ -156,7 +156,7 @@ def _grid(
 ) -> tuple[Figure, NDArray[Any]]:
     extent = np.ptp(maps["coordinates"], axis=0) + 2 * float(maps["pitch"])
     width = 2.3 if n_columns > 3 else 3.1
-    height = width * float(extent[1] / extent[0]) + 0.3
+    height = width * float(extent[1] / extent[0]) + 0.4
     figure = Figure(figsize=(width * n_columns + 0.9, height * n_rows + 0.35), layout="constrained")
     axes = figure.subplots(n_rows, n_columns, squeeze=False)
     for axis in axes.flat:

@@ -37,7 +37,7 @@ NAMES = {
     "grid": "Grid",
     "farthest": "Farthest point",
     "design": "A-optimal design",
-    "design:fitted": "A-optimal design, fitted kernel",
+    "design:fitted": "A-optimal, fitted kernel",
     "learned:reward": "Learned (reward)",
     "learned:prediction": "Learned (prediction)",
     "oracle": "Oracle (upper bound)",

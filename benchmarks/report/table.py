@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from benchmarks.results import Results
 
-WIDTH = 132
+WIDTH = 140
 
 
 def headline(results: Results) -> str:
