@@ -26,6 +26,7 @@ from scr2st_env.synthetic import (
 )
 from scr2st_env.synthetic.calibration import (
     gene_correlation,
+    most_expressed,
     neighbour_agreement,
     transfer,
     within_slide,
@@ -287,6 +288,19 @@ def test_the_embedded_tissue_is_about_as_hard_as_a_real_one() -> None:
     assert 0.05 < transfer(load_slides(TRAINING), load_slide("p6s1"), genes) < 0.25
     same, chance = neighbour_agreement(slides[0], genes)
     assert same > 1.5 * chance
+
+
+@pytest.mark.real_data
+def test_real_sections_score_of_the_same_size_by_the_same_measurements(real_data: Path) -> None:
+    kernel = Kernel(length=3, noise=1.5)
+    scores = {"real": [], "synthetic": []}
+    for name in ("A2", "B1", "G1"):
+        path = real_data / "her2st" / f"{name}.h5ad"
+        slide = Slide.from_anndata(path, features=None, embedding=None, types=None)
+        scores["real"].append(within_slide(slide, most_expressed([slide]), None, kernel))
+    for slide in load_slides(["p1s1", "p2s1", "p5s1"]):
+        scores["synthetic"].append(within_slide(slide, most_expressed([slide]), None, kernel))
+    assert 0.6 < np.mean(scores["synthetic"]) / np.mean(scores["real"]) < 1.7
 
 
 def test_gene_correlation_is_numpys() -> None:
