@@ -92,8 +92,8 @@ class SpotAgent(SlideAgent):
         InputError
             If the slide's features are of another encoder or width than the agent was trained on.
         """
-        if slide.fingerprint not in self.bank.fingerprints:
-            inputs = describe(slide, self.settings, self.projection)
+        if (slide.fingerprint, self.budget) not in self.bank.keys:
+            inputs = describe(slide, self.budget, self.settings, self.projection)
             self.bank = SlideBank([inputs], self.settings.kernel.noise)
 
     def predict(
@@ -142,7 +142,7 @@ class SpotAgent(SlideAgent):
         """
         with torch.no_grad():
             batch = self.bank(
-                torch.tensor([self.bank.row(self.current_slide.fingerprint)]),
+                torch.tensor([self.bank.row(self.current_slide.fingerprint, self.budget)]),
                 torch.from_numpy(bought[None].astype(np.float32)),
                 torch.from_numpy(available[None].astype(np.float32)),
                 torch.from_numpy(progress[None].astype(np.float32)),

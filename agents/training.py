@@ -47,11 +47,11 @@ def train_spot_agent(
     width: int = 32,
     prior_strength: float = 4.0,
     n_envs: int = 8,
-    n_steps: int = 128,
+    n_steps: int = 64,
     batch_size: int = 256,
     n_epochs: int = 4,
-    learning_rate: float = 1e-3,
-    gae_lambda: float = 0.95,
+    learning_rate: float = 3e-3,
+    gae_lambda: float = 0.5,
     evaluation_slides: Sequence[Any] | None = None,
     callback: BaseCallback | None = None,
     progress: bool = True,
@@ -80,7 +80,8 @@ def train_spot_agent(
     width, prior_strength
         See :class:`agents.policy.network.SpotNetwork`.
     n_envs, n_steps, batch_size, n_epochs, learning_rate, gae_lambda
-        Of MaskablePPO; ``n_steps`` is per environment and update.
+        Of MaskablePPO; ``n_steps`` is per environment and update. What a purchase itself pays
+        says most of what it is worth and the rest is noise, hence the small ``gae_lambda``.
     evaluation_slides
         Slides, of training patients, on which the best checkpoint is chosen by the deterministic
         policy's reward; default: the training slides. The untrained policy takes part, so what
@@ -142,10 +143,7 @@ def train_spot_agent(
             gae_lambda=gae_lambda,
             policy_kwargs={
                 "network": agent.network,
-                "bank": SlideBank(
-                    [describe(slide, settings, agent.projection) for slide in played],
-                    settings.kernel.noise,
-                ),
+                "bank": _bank(worlds[0], agent),
             },
             seed=seed,
             device="cpu",
@@ -198,3 +196,13 @@ def _check_retrospective(env: SpotSamplingEnv) -> None:
     for slide in env.slides:
         if slide.hidden is None:
             raise InputError(f"slide {slide.name!r} is live: train on slides that were measured")
+
+
+def _bank(env: SpotSamplingEnv, agent: SpotAgent) -> SlideBank:
+    """Describe the environment's slides, each for its budget, in the environment's order."""
+    described = []
+    for slide in env.slides:
+        env.reset(options={"slide": slide.name})
+        inputs = describe(slide.public, env.budget_spots, agent.settings, agent.projection)
+        described.append(inputs)
+    return SlideBank(described, agent.settings.kernel.noise)

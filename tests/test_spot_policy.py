@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents import DesignAgent, SpotAgent, run_episode
-from agents.policy.bank import SlideBank
+from agents.policy.bank import TENSORS, SlideBank
 from agents.policy.context import design_gain, n_spot_inputs, standardise
 from agents.policy.inputs import FeatureProjection, InputSettings, describe
 from agents.policy.sb3 import SpotPolicy
-from agents.training import untrained_agent
+from agents.training import _bank, untrained_agent
 from scr2st_env import InputError, Kernel, Slide
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
 from scr2st_env.gaussian_process import Posterior, low_rank
@@ -170,7 +170,7 @@ def test_the_projection_whitens_the_training_slides() -> None:
 def make_bank() -> tuple[list[Slide], SlideBank]:
     slides = [toy_slide("one", 5, 1), toy_slide("two", 7, 2)]
     projection = FeatureProjection.fit([slide.public for slide in slides], 4)
-    inputs = [describe(slide.public, InputSettings(), projection) for slide in slides]
+    inputs = [describe(slide.public, 5, InputSettings(), projection) for slide in slides]
     return slides, SlideBank(inputs, 1.5)
 
 
@@ -180,7 +180,7 @@ def test_the_bank_never_reads_the_rows_of_another_slide() -> None:
     mask, available = torch.zeros(3, 60), torch.ones(3, 60)
     mask[:, 2] = 1
     before = bank(rows, mask, available, torch.zeros(3, 2))
-    for name in ("static", "crowding", "factor"):
+    for name in TENSORS:
         bank.get_buffer(f"{name}_0").fill_(0.7)
     after = bank(rows, mask, available, torch.zeros(3, 2))
     for old, new in zip(before, after, strict=True):
@@ -193,9 +193,11 @@ def test_the_bank_never_reads_the_rows_of_another_slide() -> None:
 
 def test_the_bank_knows_slides_by_their_fingerprint_not_their_name() -> None:
     slides, bank = make_bank()
-    assert bank.row(slides[1].public.fingerprint) == 1
+    assert bank.row(slides[1].public.fingerprint, 5) == 1
     with pytest.raises(InputError, match="fingerprint"):
-        bank.row(toy_slide("two", 7, 99).public.fingerprint)
+        bank.row(toy_slide("two", 7, 99).public.fingerprint, 5)
+    with pytest.raises(InputError, match="budget of 6"):
+        bank.row(slides[1].public.fingerprint, 6)
     assert bank.state_dict() == {}
 
 
@@ -225,8 +227,7 @@ def test_the_policy_in_maskable_ppo_agrees_with_the_agent() -> None:
     slides = [toy_slide("one", 6, 1), toy_slide("two", 8, 2)]
     env = make_env(slides)
     agent = restless(untrained_agent([slide.public for slide in slides]))
-    inputs = [describe(slide.public, agent.settings, agent.projection) for slide in slides]
-    bank = SlideBank(inputs, agent.settings.kernel.noise)
+    bank = _bank(env, agent)
     model = MaskablePPO(
         SpotPolicy,
         DummyVecEnv([lambda: make_env(slides)]),
@@ -251,7 +252,7 @@ def test_the_policy_says_which_observation_it_needs() -> None:
 
     slides = [toy_slide("one", 6, 1)]
     agent = untrained_agent([slides[0].public])
-    bank = SlideBank([describe(slides[0].public, agent.settings, agent.projection)], 1.5)
+    bank = _bank(make_env(slides), agent)
     with pytest.raises(InputError, match="observation='compact'"):
         MaskablePPO(
             SpotPolicy,

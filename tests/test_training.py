@@ -73,8 +73,6 @@ def test_it_learns_to_look_for_rare_tissue_and_finds_it_on_larger_slides() -> No
         reward=TYPES,
         total_steps=2048,
         n_envs=4,
-        n_steps=64,
-        learning_rate=3e-3,
         progress=False,
         seed=0,
     )

@@ -14,6 +14,8 @@ from scr2st_env.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+TENSORS = ("static", "likeness", "unseen", "factor")
+
 
 class SlideBank(nn.Module):
     """Static inputs of slides, in non-persistent buffers: no checkpoint holds a slide.
@@ -29,34 +31,31 @@ class SlideBank(nn.Module):
     def __init__(self, slides: Sequence[SlideInputs], noise: float) -> None:
         super().__init__()
         self.noise = noise
-        self.fingerprints = tuple(slide.fingerprint for slide in slides)
+        self.keys = tuple((slide.fingerprint, slide.budget) for slide in slides)
         for row, slide in enumerate(slides):
-            for name in ("static", "crowding", "factor"):
+            for name in TENSORS:
                 self.register_buffer(f"{name}_{row}", getattr(slide, name), persistent=False)
 
-    def row(self, fingerprint: str) -> int:
-        """Return where the slide with this fingerprint is.
+    def row(self, fingerprint: str, budget: int) -> int:
+        """Return where the inputs for a slide and a budget are.
 
         Raises
         ------
         InputError
-            If it is not in the bank: another slide of the same name or size never stands in.
+            If they are not in the bank: another slide of the same name or size never stands in.
         """
-        if fingerprint not in self.fingerprints:
+        if (fingerprint, budget) not in self.keys:
             raise InputError(
-                f"the bank of {len(self.fingerprints)} slides has none with the fingerprint "
-                f"{fingerprint[:12]}; its features or coordinates changed: build the bank anew"
+                f"the bank of {len(self.keys)} slides has none with the fingerprint "
+                f"{fingerprint[:12]} and a budget of {budget}; build the bank anew"
             )
-        return self.fingerprints.index(fingerprint)
+        return self.keys.index((fingerprint, budget))
 
     def slide(self, row: int) -> SlideInputs:
         """Return the static inputs in a row."""
-        return SlideInputs(
-            self.fingerprints[row],
-            self.get_buffer(f"static_{row}"),
-            self.get_buffer(f"crowding_{row}"),
-            self.get_buffer(f"factor_{row}"),
-        )
+        fingerprint, budget = self.keys[row]
+        tensors = [self.get_buffer(f"{name}_{row}") for name in TENSORS]
+        return SlideInputs(fingerprint, budget, *tensors)
 
     def forward(
         self,
@@ -82,7 +81,7 @@ class SlideBank(nn.Module):
         """
         batch, width = mask.shape
         first = self.slide(0)
-        n_inputs = first.static.shape[1] + first.crowding.shape[1] // first.n_spots + N_DYNAMIC
+        n_inputs = first.static.shape[1] + 2 * len(first.likeness) + N_DYNAMIC
         inputs = mask.new_zeros(batch, width, n_inputs)
         design = mask.new_zeros(batch, width)
         real = torch.zeros(batch, width, dtype=torch.bool)

@@ -84,22 +84,27 @@ def spot_context(
     Returns
     -------
     inputs
-        (B, N, F + L + 4): static inputs, log density of purchases at each length scale, design,
-        posterior variance, mask, available.
+        (B, N, F + 2 L + 4): static inputs; at each length scale, the logarithms of what is unseen
+        of the spot and of how much unseen it would show; design, posterior variance, mask,
+        available.
     design
         (B, N).
     """
     batch, n_spots = mask.shape
     gain, variance = design_gain(slide.factor, mask, noise)
     design = standardise(gain.clamp(min=1e-12).log(), available > 0)
-    density = (mask @ slide.crowding).view(batch, -1, n_spots).transpose(1, 2)
+    log_unseen = (mask @ slide.unseen).view(batch, -1, n_spots).transpose(0, 1)  # (L, B, N)
+    news = log_unseen.exp() @ slide.likeness  # (L, B, N)
+    typical = slide.likeness.sum(-1).mean(-1)[:, None, None]
+    news = torch.log(news / typical + 0.02).permute(1, 2, 0)
+    own = log_unseen.clamp(min=-3).permute(1, 2, 0)
     dynamic = torch.stack([design, variance, mask, available], dim=-1)
     static = slide.static.expand(batch, -1, -1)
-    return torch.cat([static, torch.log(density + 0.05), dynamic], dim=-1), design
+    return torch.cat([static, own, news, dynamic], dim=-1), design
 
 
 def n_spot_inputs(settings: InputSettings, projection: FeatureProjection) -> int:
     """Return how many inputs a spot has: looks, its surroundings, tissue, and what changes."""
     looks = projection.n_components
-    n_scales = len(settings.space_lengths) + (len(settings.feature_lengths) if looks else 0)
-    return looks + n_scales + 1 + n_scales + N_DYNAMIC
+    n_scales = 1 + len(settings.space_lengths) + (len(settings.feature_lengths) if looks else 0)
+    return looks + 3 * n_scales + 1 + N_DYNAMIC

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from scipy.spatial.distance import cdist
 
 from scr2st_env.errors import InputError
 from scr2st_env.gaussian_process import Kernel, low_rank
+from scr2st_env.rewards.density import reach
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scr2st_env.slide import PublicSlide
+
+SEEN = 0.99  # how much of itself a measured spot shows; 1 would have an infinite logarithm
 
 
 @dataclass(frozen=True)
@@ -33,16 +36,18 @@ class InputSettings:
     n_components
         Principal components of the features, at most.
     space_lengths
-        Length scales, in pitches, at which purchases nearby are counted.
+        Length scales at which spots nearby count as seen, in units of the reach that the budget
+        gives a spot (:func:`scr2st_env.rewards.density.reach`); the reach itself, with a sharp
+        edge, is always one.
     feature_lengths
-        Length scales at which purchases that look alike are counted, in units of the root mean
+        Length scales at which spots that look alike count as seen, in units of the root mean
         squared distance between two random spots of the slide.
     """
 
     kernel: Kernel = field(default_factory=Kernel)
     rank: int = 48
     n_components: int = 16
-    space_lengths: tuple[float, ...] = (1.0, 2.0, 4.0)
+    space_lengths: tuple[float, ...] = (0.75, 1.5)
     feature_lengths: tuple[float, ...] = (0.35, 0.7)
 
 
@@ -125,20 +130,25 @@ class SlideInputs:
 
     Parameters
     ----------
-    fingerprint
-        Of the public slide that they were made from.
+    fingerprint, budget
+        Of the public slide that they were made from, and the purchases they were made for.
     static
         Inputs of each spot that do not change, (N, F).
-    crowding
-        Kernels on space and on looks at each length scale, side by side, (N, L N): a selection
-        mask times this is the kernel density of purchases around every spot.
+    likeness
+        How much of spot j is seen when spot i is measured, in [0, 1], at each length scale in
+        space and in looks, (L, N, N).
+    unseen
+        log(1 - likeness), side by side, (N, L N): a selection mask times this is the logarithm of
+        what remains unseen of every spot.
     factor
         U with U U' close to the design kernel, (N, r).
     """
 
     fingerprint: str
+    budget: int
     static: torch.Tensor  # (N, F)
-    crowding: torch.Tensor  # (N, L N)
+    likeness: torch.Tensor  # (L, N, N)
+    unseen: torch.Tensor  # (N, L N)
     factor: torch.Tensor  # (N, r)
 
     @property
@@ -148,7 +158,7 @@ class SlideInputs:
 
 
 def describe(
-    slide: PublicSlide, settings: InputSettings, projection: FeatureProjection
+    slide: PublicSlide, budget: int, settings: InputSettings, projection: FeatureProjection
 ) -> SlideInputs:
     """Compute the static inputs of a slide from its public part.
 
@@ -156,6 +166,8 @@ def describe(
     ----------
     slide
         Any slide; its features must match ``projection``.
+    budget
+        Purchases of the episode.
     settings, projection
         As the policy was trained with.
 
@@ -169,30 +181,38 @@ def describe(
         If the features do not match.
     """
     looks = projection.apply(slide)
-    kernels = [
-        _radial(slide.pitch_coordinates, length, unit=1.0) for length in settings.space_lengths
-    ]
-    if looks.shape[1]:
-        unit = float(np.sqrt(2 * looks.var(axis=0).sum())) or 1.0
-        kernels += [_radial(looks, length, unit) for length in settings.feature_lengths]
-    surroundings = np.log(np.stack([kernel.sum(axis=1) for kernel in kernels], axis=1))
+    likeness = _likeness(slide, looks, budget, settings)
+    surroundings = np.log(likeness.sum(axis=2)).T  # (N, L)
     tissue = np.log1p(slide.tissue_density / slide.tissue_density.mean())
-    static = np.column_stack([looks, surroundings - surroundings.mean(axis=0), tissue])
     kernel = settings.kernel
     if projection.n_components == 0:
         kernel = replace(kernel, feature_weight=0.0)
-    factor = low_rank(kernel.for_slide(slide), settings.rank)
     return SlideInputs(
         fingerprint=slide.fingerprint,
-        static=_tensor(static),
-        crowding=_tensor(np.concatenate(kernels, axis=1)),
-        factor=_tensor(factor),
+        budget=budget,
+        static=_tensor(np.column_stack([looks, surroundings - surroundings.mean(axis=0), tissue])),
+        likeness=_tensor(likeness),
+        unseen=_tensor(np.concatenate(np.log1p(-SEEN * likeness), axis=1)),
+        factor=_tensor(low_rank(kernel.for_slide(slide), settings.rank)),
     )
 
 
-def _radial(points: NDArray[np.float32], length: float, unit: float) -> NDArray[np.float64]:
-    squared = cdist(points, points, "sqeuclidean")
-    return np.exp(-0.5 * squared / (length * unit) ** 2)
+def _likeness(
+    slide: PublicSlide, looks: NDArray[np.float32], budget: int, settings: InputSettings
+) -> NDArray[np.float64]:
+    """Return the kernels on space and looks at every length scale, (L, N, N)."""
+    place = slide.coordinates.astype(np.float64)
+    radius = reach(slide, budget)
+    within = (cdist(place, place) <= radius * (1 + 1e-3)).astype(np.float64)
+    kernels = [within, *(_radial(place, length * radius) for length in settings.space_lengths)]
+    if looks.shape[1]:
+        unit = float(np.sqrt(2 * looks.var(axis=0).sum())) or 1.0
+        kernels += [_radial(looks, length * unit) for length in settings.feature_lengths]
+    return np.stack(kernels)
+
+
+def _radial(points: NDArray[Any], length: float) -> NDArray[np.float64]:
+    return np.exp(-0.5 * cdist(points, points, "sqeuclidean") / length**2)
 
 
 def _tensor(array: NDArray[np.float64]) -> torch.Tensor:

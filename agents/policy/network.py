@@ -13,9 +13,10 @@ class SpotNetwork(nn.Module):
 
     Each spot passes the same two layers; what they give is pooled over the slide (mean and
     maximum over its spots, mean over the bought ones) and handed back to each spot, as in
-    DeepSets. The logits are ``prior_strength`` times the standardised log design gain, plus a
-    residual whose last layer starts at zero: untrained, the policy is a stochastic A-optimal
-    design, and its best guess is the design agent's.
+    DeepSets. The logits are ``prior_strength`` times the standardised log design gain, corrected
+    linearly by the inputs, plus a residual of what the layers give. Both corrections start at
+    zero: untrained, the policy is a stochastic A-optimal design, and its best guess is the design
+    agent's.
 
     Parameters
     ----------
@@ -43,11 +44,12 @@ class SpotNetwork(nn.Module):
         self.mix_spot = nn.Linear(width, width)
         self.mix_pool = nn.Linear(3 * width + N_PROGRESS, width, bias=False)
         self.residual = nn.Linear(width, 1)
+        self.direct = nn.Linear(n_inputs, 1, bias=False)
         self.value = nn.Sequential(
             nn.Linear(3 * width + N_PROGRESS, width), nn.ReLU(), nn.Linear(width, 1)
         )
-        nn.init.zeros_(self.residual.weight)
-        nn.init.zeros_(self.residual.bias)
+        for layer in (self.residual.weight, self.residual.bias, self.direct.weight):
+            nn.init.zeros_(layer)
 
     def forward(self, batch: SpotBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return logits (B, N) and values (B, 1)."""
@@ -73,4 +75,5 @@ class SpotNetwork(nn.Module):
 
     def _logits(self, batch: SpotBatch, hidden: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:
         mixed = torch.relu(self.mix_spot(hidden) + self.mix_pool(pooled).unsqueeze(1))
-        return self.prior_strength * batch.design + self.residual(mixed).squeeze(-1)
+        greedy = batch.design + self.direct(batch.inputs).squeeze(-1)
+        return self.prior_strength * greedy + self.residual(mixed).squeeze(-1)
