@@ -29,8 +29,8 @@ BUILT_IN = {
     "mean": "predictor:MeanPredictor",
     "scr2net": "predictor:SCR2Net",
 }
-LENGTHS = (2.0, 3.0, 4.5, 6.5)
-NOISES = (0.75, 1.5, 3.0, 6.0)
+LENGTHS = (2.0, 3.0, 4.5, 6.5, 9.0)
+NOISES = (0.75, 1.5, 3.0, 6.0, 12.0)
 FEATURE_WEIGHTS = (0.0, 0.25, 0.5, 0.75)
 FEATURE_LENGTHS = (0.5, 1.0)
 BOUGHT_SHARE = 0.1

@@ -108,7 +108,7 @@ def _ticks(budgets: list[float]) -> list[float]:
     """Keep ticks that do not overlap on a logarithmic axis."""
     kept: list[float] = []
     for budget in budgets:
-        if not kept or budget / kept[-1] > 1.19:
+        if not kept or budget / kept[-1] > 1.3:
             kept.append(budget)
     return kept
 
@@ -202,7 +202,7 @@ def _patient_legend(figure: Figure, patients: list[str]) -> None:
 
 def _legend(figure: Figure, panel: Axes) -> None:
     handles, labels = panel.get_legend_handles_labels()
-    width = figure.get_size_inches()[0]
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=max(1, min(len(labels), int(width / 2)))
-    )
+    room = int(figure.get_size_inches()[0] / 1.75)
+    n_rows = -(-len(labels) // max(room, 1))
+    n_columns = -(-len(labels) // n_rows)
+    figure.legend(handles, labels, loc="outside lower center", ncols=n_columns)
