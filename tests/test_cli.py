@@ -1,5 +1,6 @@
 """The command line: it helps, does the job on files, and answers wrong input with one line."""
 
+import io
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pandas as pd
 import pytest
 from conftest import toy_reference, toy_slide
 from numpy.typing import NDArray
+from PIL import Image
 
 import scr2st_env
 from scr2st import cli
@@ -218,9 +220,9 @@ WRONG = [
     ("negative counts", rewrite("s2.h5ad", set_count(-1)), EMBED, "negative"),
     ("negative counts", rewrite("s2.h5ad", set_count(-1)), TRAIN, "negative"),
     ("fractions", rewrite("s2.h5ad", set_count(0.5)), TRAIN, "not raw counts"),
-    ("duplicated spots", rewrite("s2.h5ad", same_names), TRAIN, "more than once"),
+    ("duplicated spots", rewrite("s2.h5ad", same_names), TRAIN, "'twin' occurs more than once"),
     ("same slide twice", nothing, "embed s1.h5ad s1.h5ad --reference atlas.h5ad", "two inputs"),
-    ("no picture", nothing, "features s1.h5ad", "uns['spatial']"),
+    ("no picture", nothing, "features s1.h5ad", "s1.h5ad has 0 libraries in uns['spatial']"),
     ("no patches", nothing, "features s1.h5ad --patches p.npz", "p.npz does not exist"),
     ("patches and image", nothing, "features s1.h5ad --patches p --image i", "not both"),
     ("image of two slides", nothing, "features s1.h5ad s2.h5ad --image i.jpg", "one slide"),
@@ -396,6 +398,37 @@ def test_embed_writes_new_files_and_embeds_a_later_slide_alike(
     assert anndata.read_h5ad(folder / "new" / "atlas.h5ad").obsm["X_cell"].shape == (120, 5)
     recovered = np.asarray(first.obsm["X_type"]).argmax(axis=1)
     assert (recovered == section().obsm["X_type"].argmax(axis=1)).mean() > 0.8
+
+
+def write_patches(path: Path, names: list[str]) -> None:
+    """JPEGs of 32 x 32 random pixels, end to end, as HER2ST's patches are kept."""
+    rng = np.random.default_rng(0)
+    jpegs = []
+    for _ in names:
+        buffer = io.BytesIO()
+        Image.fromarray(rng.integers(256, size=(32, 32, 3), dtype=np.uint8)).save(buffer, "JPEG")
+        jpegs.append(buffer.getvalue())
+    offsets = np.cumsum([0, *map(len, jpegs)])
+    data = np.frombuffer(b"".join(jpegs), np.uint8)
+    np.savez(path, data=data, offsets=offsets, obs_name=np.array(names))
+
+
+def test_features_describes_every_spot_and_writes_nothing_unless_all_slides_have_patches(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SCR2ST_CACHE", str(folder / "cache"))
+    (folder / "patches").mkdir()
+    write_patches(folder / "patches" / "s1.npz", section().obs_names.tolist())
+    before = contents(folder)
+    assert cli.main(["features", "s1.h5ad", "s2.h5ad", "--patches", "patches"]) == cli.WRONG_INPUT
+    assert "s2.npz does not exist" in capfd.readouterr().err
+    assert contents(folder) == before
+
+    assert cli.main(["features", "s1.h5ad", "--patches", "patches", "-o", "described"]) == 0
+    described = anndata.read_h5ad(folder / "described" / "s1.h5ad")
+    assert described.uns["X_patch_encoder"] == "histology-v1"
+    assert described.obsm["X_patch"].shape[1] > 100
+    assert (folder / "s1.h5ad").read_bytes() == before["s1.h5ad"]
 
 
 TRAIN_REAL = (

@@ -51,18 +51,18 @@ def features(
     outputs = one_output_each(slides, output)
     if image is not None and len(slides) > 1:
         raise InputError(f"--image {image} is of one slide; run its slide alone")
-    from scr2st_env.anndata_io import read_h5ad
     from scr2st_env.encoders.base import get_encoder
     from scr2st_env.encoders.featurise import featurise_anndata
     from scr2st_env.files import replacing
     from scr2st_env.patches.source import patches_for
 
     chosen = get_encoder(encoder)
-    for path, place in zip(slides, outputs, strict=True):
-        adata, _ = read_h5ad(path)
+    sources = []  # all of them are opened first: what is wrong is said before the work
+    for path in slides:
         file = patches / f"{path.stem}.npz" if patches is not None and patches.is_dir() else patches
-        source = patches_for(adata, patches=file, image=image, size_um=patch_um)
-        described = featurise_anndata(adata, source, chosen, n_jobs=jobs)
+        sources.append(patches_for(path, patches=file, image=image, size_um=patch_um))
+    for path, source, place in zip(slides, sources, outputs, strict=True):
+        described = featurise_anndata(path, source, chosen, n_jobs=jobs)
         with replacing(place) as temporary:
             described.write_h5ad(temporary)
         typer.echo(f"{place}: {described.n_obs} spots x {chosen.dim} features ({chosen.name})")
