@@ -254,8 +254,8 @@ def area_under_curve(budgets: Sequence[float], scores: Sequence[float]) -> float
 
     Examples
     --------
-    >>> area_under_curve([0.1, 0.2, 0.4], [1.0, 2.0, 2.0])
-    1.8333333333333335
+    >>> area_under_curve([0.25, 0.5, 0.75], [1.0, 2.0, 2.0])
+    1.75
     """
     if len(budgets) == 1:
         return float(scores[0])
