@@ -45,12 +45,12 @@ def train_spot_agent(
     kernel: Kernel | None = None,
     settings: InputSettings | None = None,
     width: int = 32,
-    prior_strength: float = 4.0,
+    prior_strength: float = 8.0,
     n_envs: int = 8,
     n_steps: int = 64,
     batch_size: int = 256,
     n_epochs: int = 4,
-    learning_rate: float = 3e-3,
+    learning_rate: float = 1e-2,
     gae_lambda: float = 0.5,
     evaluation_slides: Sequence[Any] | None = None,
     callback: BaseCallback | None = None,
@@ -171,7 +171,7 @@ def untrained_agent(
     settings: InputSettings | None = None,
     *,
     width: int = 32,
-    prior_strength: float = 4.0,
+    prior_strength: float = 8.0,
 ) -> SpotAgent:
     """Return the agent that training starts from: a stochastic A-optimal design.
 

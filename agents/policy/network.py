@@ -32,7 +32,7 @@ class SpotNetwork(nn.Module):
     Zaheer et al., Deep Sets, 2017.
     """
 
-    def __init__(self, n_inputs: int, width: int = 32, prior_strength: float = 4.0) -> None:
+    def __init__(self, n_inputs: int, width: int = 32, prior_strength: float = 8.0) -> None:
         super().__init__()
         self.n_inputs = n_inputs
         self.width = width
