@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from agents.base import Agent, FunctionAgent, as_agent
-    from agents.design import DesignAgent
-    from agents.episode import Episode, run_episode
-    from agents.evaluation import evaluate
-    from agents.farthest import FarthestPointAgent
-    from agents.grid import GridAgent
-    from agents.oracle import Oracle, PredictionOracle, RewardOracle
-    from agents.random import RandomAgent
-    from agents.registry import agent_names, load_agent
-    from agents.spot_agent import SpotAgent
-    from agents.training import train_spot_agent
+    from agents.base import Agent as Agent
+    from agents.base import FunctionAgent as FunctionAgent
+    from agents.base import as_agent as as_agent
+    from agents.design import DesignAgent as DesignAgent
+    from agents.episode import Episode as Episode
+    from agents.episode import run_episode as run_episode
+    from agents.evaluation import evaluate as evaluate
+    from agents.farthest import FarthestPointAgent as FarthestPointAgent
+    from agents.grid import GridAgent as GridAgent
+    from agents.oracle import Oracle as Oracle
+    from agents.oracle import PredictionOracle as PredictionOracle
+    from agents.oracle import RewardOracle as RewardOracle
+    from agents.random import RandomAgent as RandomAgent
+    from agents.registry import agent_names as agent_names
+    from agents.registry import load_agent as load_agent
+    from agents.spot_agent import SpotAgent as SpotAgent
+    from agents.training import train_spot_agent as train_spot_agent
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,

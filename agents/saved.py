@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,13 +22,10 @@ from safetensors.torch import save_file
 from agents.policy.context import n_spot_inputs
 from agents.policy.inputs import FeatureProjection, InputSettings
 from agents.policy.network import SpotNetwork
-from agents.spot_agent import SpotAgent, TrainingRecord
+from agents.record import TrainingRecord
 from scr2st_env._version import __version__
 from scr2st_env.errors import InputError
 from scr2st_env.files import replacing
-
-if TYPE_CHECKING:
-    AnySpotAgent = TypeVar("AnySpotAgent", bound=SpotAgent)
 
 KEY = "scr2st_spot_agent"
 FORMAT = 1
@@ -50,47 +47,55 @@ class Header:
     versions: dict[str, str]
 
 
-def save(agent: SpotAgent, path: str | Path) -> None:
+class AgentParts(NamedTuple):
+    """What makes a spot agent, in the order in which its constructor takes it."""
+
+    network: SpotNetwork
+    settings: InputSettings
+    projection: FeatureProjection
+    record: TrainingRecord | None
+    name: str
+
+
+def write_parts(parts: AgentParts, path: str | Path) -> None:
     """Write an agent to a file that appears whole or not at all.
 
     Parameters
     ----------
-    agent
-        Trained or not; the slide that it plays on is not written.
+    parts
+        Of an agent, trained or not.
     path
         By custom ``*.safetensors``; replaced if it exists.
     """
     header = Header(
         format=FORMAT,
-        name=agent.name,
-        encoder=agent.projection.encoder,
-        n_features=agent.projection.n_features,
-        settings=agent.settings,
-        width=agent.network.width,
-        prior_strength=agent.network.prior_strength,
-        record=agent.record,
+        name=parts.name,
+        encoder=parts.projection.encoder,
+        n_features=parts.projection.n_features,
+        settings=parts.settings,
+        width=parts.network.width,
+        prior_strength=parts.network.prior_strength,
+        record=parts.record,
         versions={"scr2st": __version__}
         | {library: version(library) for library in ("torch", "sb3-contrib")},
     )
-    tensors = {key: value.contiguous() for key, value in agent.network.state_dict().items()}
-    tensors[PROJECTION] = torch.from_numpy(agent.projection.components.copy())
+    tensors = {key: value.contiguous() for key, value in parts.network.state_dict().items()}
+    tensors[PROJECTION] = torch.from_numpy(parts.projection.components.copy())
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={KEY: json.dumps(asdict(header))})
 
 
-def load(cls: type[AnySpotAgent], path: str | Path) -> AnySpotAgent:
-    """Read an agent that :func:`save` wrote.
+def read_parts(path: str | Path) -> AgentParts:
+    """Read what :func:`write_parts` wrote.
 
     Parameters
     ----------
-    cls
-        :class:`SpotAgent` or a subclass of it.
     path
         The file.
 
     Returns
     -------
-    SpotAgent
+    AgentParts
 
     Raises
     ------
@@ -111,7 +116,7 @@ def load(cls: type[AnySpotAgent], path: str | Path) -> AnySpotAgent:
         network.load_state_dict(OrderedDict(tensors))
     except RuntimeError as error:
         raise InputError(f"{path} is damaged: its network does not fit its settings") from error
-    return cls(network, header.settings, projection, header.record, header.name)
+    return AgentParts(network, header.settings, projection, header.record, header.name)
 
 
 def _read(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:

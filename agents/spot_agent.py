@@ -13,40 +13,14 @@ from agents.base import SlideAgent
 from agents.policy.bank import SlideBank
 from agents.policy.inputs import FeatureProjection, InputSettings, describe
 from agents.policy.network import SpotNetwork
+from agents.record import TrainingRecord
+from agents.saved import AgentParts, read_parts, write_parts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from scr2st_env.arrays import BoolArray
     from scr2st_env.slide import PublicSlide
-
-
-@dataclass(frozen=True)
-class TrainingRecord:
-    """What an agent was trained for; kept with it, decides nothing.
-
-    Parameters
-    ----------
-    budget
-        As it was given: a count or a fraction.
-    round_size
-        Spots per round.
-    reward
-        Weights of the reward, by name.
-    slides, steps, seed
-        Names of the training slides, environment steps, seed.
-    score_before, score_after
-        Mean reward of an episode on the evaluation slides, of the untrained policy and of this.
-    """
-
-    budget: float
-    round_size: int
-    reward: Mapping[str, float]
-    slides: tuple[str, ...]
-    steps: int
-    seed: int
-    score_before: float
-    score_after: float
 
 
 @dataclass(eq=False)
@@ -151,14 +125,17 @@ class SpotAgent(SlideAgent):
         return found[0].double().numpy()
 
     def save(self, path: str | Path) -> None:
-        """Write the agent to one safetensors file; see :func:`agents.saved.save`."""
-        from agents.saved import save
-
-        save(self, path)
+        """Write the agent to one safetensors file; the slide that it plays on is not written."""
+        parts = AgentParts(self.network, self.settings, self.projection, self.record, self.name)
+        write_parts(parts, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read an agent that :meth:`save` wrote; see :func:`agents.saved.load`."""
-        from agents.saved import load
+        """Read an agent that :meth:`save` wrote; nothing in the file is executed.
 
-        return load(cls, path)
+        Raises
+        ------
+        InputError
+            If there is no such file, it is cut short, or it is something else than a spot agent.
+        """
+        return cls(*read_parts(path))

@@ -17,8 +17,9 @@ from agents.policy.context import n_spot_inputs
 from agents.policy.inputs import FeatureProjection, InputSettings, describe
 from agents.policy.network import SpotNetwork
 from agents.policy.sb3 import SpotPolicy
+from agents.record import TrainingRecord
 from agents.returns import CentredReward, reward_statistics
-from agents.spot_agent import SpotAgent, TrainingRecord
+from agents.spot_agent import SpotAgent
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
 from scr2st_env.errors import InputError
 from scr2st_env.gaussian_process import Kernel

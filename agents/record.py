@@ -1,0 +1,34 @@
+"""What an agent was trained for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What an agent was trained for; kept with it, decides nothing.
+
+    Parameters
+    ----------
+    budget
+        As it was given: a count or a fraction.
+    round_size
+        Spots per round.
+    reward
+        Weights of the reward, by name.
+    slides, steps, seed
+        Names of the training slides, environment steps, seed.
+    score_before, score_after
+        Mean reward of an episode on the evaluation slides, of the untrained policy and of this.
+    """
+
+    budget: float
+    round_size: int
+    reward: Mapping[str, float]
+    slides: tuple[str, ...]
+    steps: int
+    seed: int
+    score_before: float
+    score_after: float
