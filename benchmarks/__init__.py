@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from benchmarks.cohort import Study, load_study
-    from benchmarks.config import BenchmarkConfig, load_config, packaged_configs
-    from benchmarks.report.html import write_report
-    from benchmarks.report.table import print_table
-    from benchmarks.results import Results
-    from benchmarks.run import run_benchmark
+    from benchmarks.cohort import Study as Study
+    from benchmarks.cohort import load_study as load_study
+    from benchmarks.config import BenchmarkConfig as BenchmarkConfig
+    from benchmarks.config import load_config as load_config
+    from benchmarks.config import packaged_configs as packaged_configs
+    from benchmarks.report.html import write_report as write_report
+    from benchmarks.report.table import print_table as print_table
+    from benchmarks.results import Results as Results
+    from benchmarks.run import run_benchmark as run_benchmark
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,

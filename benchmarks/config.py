@@ -188,7 +188,10 @@ def load_config(source: str | Path, **changes: Any) -> BenchmarkConfig:
     """
     path = Path(source)
     if path.is_file():
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{source} is not TOML: it is not text") from error
     elif str(source) in packaged_configs():
         text = (resources.files("benchmarks") / "configs" / f"{source}.toml").read_text("utf-8")
     else:

@@ -12,13 +12,16 @@ import lazy_loader
 from scr2st_env._version import __version__
 
 if TYPE_CHECKING:
-    from scr2st_env.envs.spot_sampling import SpotSamplingEnv
-    from scr2st_env.errors import InputError
-    from scr2st_env.gaussian_process import Kernel
-    from scr2st_env.reference import CellReference
-    from scr2st_env.rewards.base import Setting, Term
-    from scr2st_env.rewards.weights import RewardWeights
-    from scr2st_env.slide import PublicSlide, Slide, SlideImage
+    from scr2st_env.envs.spot_sampling import SpotSamplingEnv as SpotSamplingEnv
+    from scr2st_env.errors import InputError as InputError
+    from scr2st_env.gaussian_process import Kernel as Kernel
+    from scr2st_env.reference import CellReference as CellReference
+    from scr2st_env.rewards.base import Setting as Setting
+    from scr2st_env.rewards.base import Term as Term
+    from scr2st_env.rewards.weights import RewardWeights as RewardWeights
+    from scr2st_env.slide import PublicSlide as PublicSlide
+    from scr2st_env.slide import Slide as Slide
+    from scr2st_env.slide import SlideImage as SlideImage
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,

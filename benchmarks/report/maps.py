@@ -95,6 +95,9 @@ def purchases(maps: Mapping[str, NDArray[Any]], config: BenchmarkConfig, slide: 
 def predictions(maps: Mapping[str, NDArray[Any]], config: BenchmarkConfig, slide: str) -> Figure:
     """Draw one gene as measured, and as each judge predicts it from what agents bought.
 
+    A prediction from noisy spots is flatter than what it predicts, and a correlation does not
+    mind: so every map is shown in standard deviations from its own mean.
+
     Parameters
     ----------
     maps
@@ -111,8 +114,7 @@ def predictions(maps: Mapping[str, NDArray[Any]], config: BenchmarkConfig, slide
     agents = shown_agents(config)
     figure, axes = _grid(maps, len(config.judges), 1 + len(agents))
     truth, measurable = maps["truth"], maps["measurable"]
-    low, high = np.percentile(truth[measurable], [2, 98])
-    norm = Normalize(low, max(high, low + 1e-6))
+    norm = Normalize(-2, 2)
     for row, judge in enumerate(config.judges):
         _expression(axes[row, 0], maps, np.where(measurable, truth, np.nan), norm)
         axes[row, 0].set_title("Measured")
@@ -126,7 +128,8 @@ def predictions(maps: Mapping[str, NDArray[Any]], config: BenchmarkConfig, slide
     figure.colorbar(
         mpl.cm.ScalarMappable(norm, EXPRESSION_MAP),
         ax=axes,
-        label=f"{maps['gene']}, log1p(CP10k)",
+        label=f"{maps['gene']}, standard deviations from the map's mean",
+        extend="both",
         shrink=0.7,
         aspect=30,
         pad=0.015,
@@ -208,7 +211,9 @@ def _crosses(axis: Axes, maps: Mapping[str, NDArray[Any]]) -> None:
 def _expression(
     axis: Axes, maps: Mapping[str, NDArray[Any]], values: NDArray[Any], norm: Normalize
 ) -> None:
-    faces = mpl.colormaps[EXPRESSION_MAP](norm(np.ma.masked_invalid(values)))
+    spread = float(np.nanstd(values)) or 1.0
+    standardised = (values - np.nanmean(values)) / spread
+    faces = mpl.colormaps[EXPRESSION_MAP](norm(np.ma.masked_invalid(standardised)))
     tested = np.zeros(len(values), bool)
     tested[maps["test_part"]] = True
     for chosen, edge, width in ((~tested, "none", 0.0), (tested, "#111111", 0.7)):

@@ -12,13 +12,21 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from scr2st_env.synthetic.embedded import (
-        TEST,
-        TRAINING,
-        load_reference,
-        load_slide,
-        load_slides,
+        TEST as TEST,
     )
-    from scr2st_env.synthetic.tissue import SyntheticTissue
+    from scr2st_env.synthetic.embedded import (
+        TRAINING as TRAINING,
+    )
+    from scr2st_env.synthetic.embedded import (
+        load_reference as load_reference,
+    )
+    from scr2st_env.synthetic.embedded import (
+        load_slide as load_slide,
+    )
+    from scr2st_env.synthetic.embedded import (
+        load_slides as load_slides,
+    )
+    from scr2st_env.synthetic.tissue import SyntheticTissue as SyntheticTissue
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
