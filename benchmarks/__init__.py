@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from benchmarks.config import BenchmarkConfig as BenchmarkConfig
     from benchmarks.config import load_config as load_config
     from benchmarks.config import packaged_configs as packaged_configs
-    from benchmarks.report.html import write_report as write_report
+    from benchmarks.report.page import write_markdown as write_markdown
+    from benchmarks.report.page import write_report as write_report
     from benchmarks.report.table import print_table as print_table
     from benchmarks.results import Results as Results
     from benchmarks.run import run_benchmark as run_benchmark
@@ -23,7 +24,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "cohort": ["Study", "load_study"],
         "config": ["BenchmarkConfig", "load_config", "packaged_configs"],
-        "report.html": ["write_report"],
+        "report.page": ["write_markdown", "write_report"],
         "report.table": ["print_table"],
         "results": ["Results"],
         "run": ["run_benchmark"],

@@ -13,7 +13,7 @@ from scr2st.outputs import first_missing, must_be_writable
 from scr2st_env.errors import InputError
 
 
-def run_and_report(config: BenchmarkConfig, output: Path) -> None:
+def run_and_report(config: BenchmarkConfig, output: Path, markdown: Path | None = None) -> None:
     """Run a benchmark, print its table, write its page, and say where that is.
 
     Parameters
@@ -22,11 +22,15 @@ def run_and_report(config: BenchmarkConfig, output: Path) -> None:
         What to run.
     output
         Folder of the results.
+    markdown
+        Folder of the report as Markdown, where that is wanted too.
     """
     must_be_writable(output / "index.html")
+    if markdown is not None:
+        must_be_writable(markdown / "README.md")
     with stage("loading slides"):
         from benchmarks.cohort import load_study
-        from benchmarks.report.html import write_report
+        from benchmarks.report.page import write_markdown, write_report
         from benchmarks.report.table import print_table
         from benchmarks.run import run_benchmark
 
@@ -38,6 +42,8 @@ def run_and_report(config: BenchmarkConfig, output: Path) -> None:
     print_table(results)
     with stage("drawing the report"):
         write_report(results, output)
+        if markdown is not None:
+            write_markdown(results, markdown)
     typer.echo(f"open {output / 'index.html'}")
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from benchmarks import BenchmarkConfig, Results, print_table, write_report
+from benchmarks import BenchmarkConfig, Results, print_table, write_markdown, write_report
 from benchmarks.evidence import contrasts, gains, patient_means, section_differences, summary
 from benchmarks.report.style import COLOURS, SPARE, agent_name, colours
 from benchmarks.report.table import headline, scoreboard
@@ -179,3 +179,26 @@ def test_colours_are_distinct_and_do_not_depend_on_the_company() -> None:
     assert len(set(palette.values())) == 4
     assert palette["design"] == colours(["design"])["design"] == COLOURS["design"]
     assert len(set(SPARE)) == len(SPARE)
+
+
+def test_the_markdown_report_shows_its_figures_and_every_agent(
+    results: Results, tmp_path: Path
+) -> None:
+    text = write_markdown(results, tmp_path).read_text("utf-8")
+    linked = re.findall(r"\]\((figures/\S+)\)", text)
+    assert len(linked) == 4
+    assert all((tmp_path / name).stat().st_size > 1000 for name in linked)
+    for agent in results.config.agents:
+        assert f"| {agent_name(agent, results.config)} |" in text
+    assert (tmp_path / "tables" / "summary.csv").is_file()
+    assert (tmp_path / "config.json").is_file()
+
+
+def test_tables_of_the_markdown_report_are_tables(results: Results, tmp_path: Path) -> None:
+    lines = write_markdown(results, tmp_path).read_text("utf-8").splitlines()
+    for index, line in enumerate(lines):
+        if line.startswith("|---"):
+            columns = line.count("|")
+            assert lines[index - 1].count("|") == columns
+            assert lines[index + 1].count("|") == columns
+            assert not lines[index - 2]

@@ -32,6 +32,14 @@ def benchmark(
             "that was interrupted continues there.",
         ),
     ] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write the report here, too, as Markdown with its figures and tables, to be kept "
+            "under version control.",
+        ),
+    ] = None,
     **fields: Any,
 ) -> None:
     """Compare agents and predictors under one protocol: table, figures and an HTML page.
@@ -43,7 +51,7 @@ def benchmark(
         chosen, name = BenchmarkConfig.checked(changes, "flags"), "benchmark"
     else:
         chosen, name = load_config(config, **changes), Path(config).stem
-    run_and_report(chosen, Path("results") / name if output is None else output)
+    run_and_report(chosen, Path("results") / name if output is None else output, markdown)
 
 
 def with_a_flag_for_each_field(command: Any, model: type[BenchmarkConfig]) -> None:

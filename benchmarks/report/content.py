@@ -1,14 +1,9 @@
-"""The report: figures, tables and one page that needs nothing beside itself."""
+"""What a report says, whatever it is written in: tables, figures, and the words around them."""
 
 from __future__ import annotations
 
-import base64
-from io import BytesIO
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import jinja2
-import matplotlib as mpl
 import numpy as np
 
 from benchmarks.evidence import (
@@ -21,11 +16,9 @@ from benchmarks.evidence import (
 )
 from benchmarks.report.figures import budget_curves, patient_differences
 from benchmarks.report.maps import load_map, map_files, predictions, purchases
-from benchmarks.report.style import PAPER, agent_name, judge_name
+from benchmarks.report.style import agent_name, judge_name
 from benchmarks.report.table import headline, rows_for_readers
-from benchmarks.results import write_csv
 from benchmarks.statistics import MIN_PATIENTS
-from scr2st_env.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,40 +28,9 @@ if TYPE_CHECKING:
 
     from benchmarks.results import Results
 
-PAGE = "index.html"
 
-
-def write_report(results: Results, output: str | Path | None = None) -> Path:
-    """Write figures, tables and a self-contained page.
-
-    Parameters
-    ----------
-    results
-        Of a benchmark.
-    output
-        A folder; default: that of the results. It gets ``index.html``, ``figures/*.png`` and
-        ``tables/*.csv``.
-
-    Returns
-    -------
-    Path
-        The page.
-    """
-    folder = results.folder if output is None else Path(output)
-    for name, table in _tables(results).items():
-        write_csv(table, folder / "tables" / f"{name}.csv")
-    pictures = {}
-    with mpl.rc_context(cast("Any", PAPER)):
-        for name, figure in _figures(results).items():
-            pictures[name] = _png(figure)
-            with replacing(folder / "figures" / f"{name}.png") as path:
-                path.write_bytes(pictures[name])
-    with replacing(folder / PAGE) as path:
-        path.write_text(_page(results, pictures), "utf-8")
-    return folder / PAGE
-
-
-def _tables(results: Results) -> dict[str, pd.DataFrame]:
+def tables(results: Results) -> dict[str, pd.DataFrame]:
+    """Return every table of a report by the name of its file."""
     return {
         "summary": summary(results),
         "patients": patient_means(results.scores),
@@ -78,42 +40,27 @@ def _tables(results: Results) -> dict[str, pd.DataFrame]:
     }
 
 
-def _figures(results: Results) -> dict[str, Figure]:
-    figures = {"curves": budget_curves(results), "differences": patient_differences(results)}
+def figures(results: Results) -> dict[str, Figure]:
+    """Draw every figure of a report."""
+    drawn = {"curves": budget_curves(results), "differences": patient_differences(results)}
     slide, path = next(iter(map_files(results).items()))
     maps = load_map(path)
-    figures["purchases"] = purchases(maps, results.config, slide)
-    figures["predictions"] = predictions(maps, results.config, slide)
-    return figures
+    drawn["purchases"] = purchases(maps, results.config, slide)
+    drawn["predictions"] = predictions(maps, results.config, slide)
+    return drawn
 
 
-def _png(figure: Figure) -> bytes:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def _page(results: Results, pictures: dict[str, bytes]) -> str:
+def words(results: Results) -> dict[str, Any]:
+    """Return what the templates of a report fill in, but for the figures."""
     config = results.config
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("benchmarks.report", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     header, rows = rows_for_readers(results)
-    content: dict[str, Any] = {
+    return {
         "config": config,
         "headline": headline(results),
         "header": header,
         "rows": rows,
         "budgets": _budget_rows(results),
         "sections": _section_rows(results),
-        "figures": {
-            name: "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
-            for name, picture in pictures.items()
-        },
         "patients": n_patients(results),
         "slides": int(results.scores["slide"].nunique()),
         "inference": n_patients(results) >= MIN_PATIENTS,
@@ -121,7 +68,6 @@ def _page(results: Results, pictures: dict[str, bytes]) -> str:
         "learned": any(agent.startswith("learned:") for agent in config.agents),
         "info": results.info,
     }
-    return environment.get_template("report.html.j2").render(content)
 
 
 def _budget_rows(results: Results) -> tuple[list[str], list[list[str]]]:
