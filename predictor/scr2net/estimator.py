@@ -10,9 +10,9 @@ import numpy as np
 
 from predictor.base import Cohort, Measured, Predictor, gene_spread, level
 from predictor.ridge import MIN_SPOTS
-from predictor.scr2net.experts import EXPERTS, IMAGE_EXPERTS, Retrieval
+from predictor.scr2net.experts import EXPERTS, Retrieval
 from predictor.scr2net.gate import ProgramGate
-from predictor.scr2net.learning import adapt, learn
+from predictor.scr2net.learning import cohort_base, from_cohort, learn
 from predictor.scr2net.pretraining import PretrainedCohort, pretrain
 from predictor.scr2net.training import Settings
 from scr2st_env.arrays import FloatArray
@@ -37,9 +37,9 @@ class SCR2Net(Predictor):
     * ``kriging``: Gaussian processes on places and features.
 
     Their blend is convex, with weights learned on held-out measured spots; then each expression
-    program gets the gain that held-out spots justify. With a cohort the first three are learned
-    on its slides, trusted as far as the measured spots confirm them, and kriging predicts what
-    they leave unexplained.
+    program gets the gain that held-out spots justify. With a cohort the network is trained on its
+    slides first, and linear and kriging predict what the cohort's ridge regression, trusted as far
+    as the measured spots confirm it, leaves unexplained.
 
     Parameters
     ----------
@@ -67,8 +67,6 @@ class SCR2Net(Predictor):
         Weight of each expert.
     gate_ : ProgramGate
         Gains of the expression programs.
-    epochs_ : int
-        How long the network was trained.
 
     References
     ----------
@@ -87,7 +85,7 @@ class SCR2Net(Predictor):
         pearson_weight: float = 0.0,
         contrastive_weight: float = 0.2,
         retrieval_weight: float = 0.2,
-        n_neighbors: int = 10,
+        n_neighbors: int = 30,
         n_types: int = 2,
         retrieval_temperature: float = 0.4,
         random_state: int = 0,
@@ -121,8 +119,7 @@ class SCR2Net(Predictor):
         PretrainedCohort
         """
         self._check_parameters()
-        names = [name for name in self.experts if name in IMAGE_EXPERTS]
-        return pretrain(cohort, self._settings(), names)
+        return pretrain(cohort, self._settings())
 
     @overload
     def predict(
@@ -226,17 +223,19 @@ class SCR2Net(Predictor):
         return load(cls, path)
 
     def _fit(self, measured: Measured, cohort: Cohort | None) -> None:
-        names = tuple(self.experts)
+        names, settings = tuple(self.experts), self._settings()
         pretrained = None if cohort is None else self._pretrained(cohort)
         self.level_ = level(measured, cohort)
-        self.spread_ = gene_spread(measured.expression) if pretrained is None else pretrained.spread
-        targets = (measured.expression - self.level_) / self.spread_
-        if pretrained is None:
-            learned = learn(measured, targets, names, self._settings())
+        if pretrained is not None and measured.n_spots < MIN_SPOTS:
+            self.spread_ = pretrained.spread
+            targets = (measured.expression - self.level_) / self.spread_
+            learned = from_cohort(pretrained, measured, targets, names)
         else:
-            learned = adapt(pretrained, measured, targets, names)
-        self.blend_, self.epochs_ = learned.blend, learned.epochs
-        self.weights_ = self.blend_.weights
+            self.spread_ = gene_spread(measured.expression)
+            targets = (measured.expression - self.level_) / self.spread_
+            base = cohort_base(pretrained, measured, targets, self.spread_)
+            learned = learn(measured, targets, names, settings, base, pretrained)
+        self.blend_, self.weights_ = learned.blend, learned.blend.weights
         truth = targets[learned.rows]
         self.gate_ = ProgramGate.open(self.n_genes_)
         if self.program_gate and len(truth) >= MIN_SPOTS:
@@ -250,8 +249,7 @@ class SCR2Net(Predictor):
     def _pretrained(self, cohort: Cohort) -> PretrainedCohort:
         if not isinstance(cohort, PretrainedCohort):
             return self.pretrain(cohort)
-        missing = {name for name in self.experts if name in IMAGE_EXPERTS} - set(cohort.weights)
-        if cohort.settings != self._settings() or missing:
+        if cohort.settings != self._settings():
             raise InputError(
                 "the cohort was pretrained with other parameters than this SCR2Net has; "
                 "pretrain it again with this one's pretrain(cohort)"

@@ -43,6 +43,10 @@ class Linear:
         """Return (n, G)."""
         return (features - self.mean) @ self.coefficients
 
+    def plus(self, other: Linear) -> Linear:
+        """Return the sum of two regressions with the same mean."""
+        return Linear(self.mean, self.coefficients + other.coefficients)
+
 
 @dataclass(frozen=True)
 class Regression:
@@ -80,14 +84,16 @@ class Retrieval:
 
 @dataclass(frozen=True)
 class Interpolation:
-    """Kriging, in the space of a projection of the features."""
+    """Kriging, in the space of a projection of the features, of what ``base`` leaves."""
 
     projection: Projection
     kriging: Kriging
+    base: Linear
 
     def predict(self, features: Matrix, places: Matrix | None) -> Matrix:
         """Return (n, G)."""
-        return self.kriging.predict(self._known(places), self.projection(features))
+        rest = self.kriging.predict(self._known(places), self.projection(features))
+        return self.base.predict(features, None) + rest
 
     def relative_variance(self, features: Matrix, places: Matrix | None) -> Matrix:
         """Return the variance over that of a held-out measured spot, (n,)."""
@@ -111,27 +117,22 @@ class Blend:
     experts
         By name.
     weights
-        By name; not necessarily summing to 1.
-    offset
-        Added to the weighted sum, (G,).
-    adds
-        Whether kriging adds to the others (it predicts what they leave) or takes their place.
+        By name, summing to 1.
     spread
-        Mean spread of the profiles retrieved for measured spots, 0 without retrieval.
+        Mean spread of the profiles retrieved for measured spots, 0 where that is unknown.
     """
 
     experts: dict[str, Expert]
     weights: dict[str, float]
-    offset: Matrix
-    adds: bool
     spread: float = 0.0
 
     def predict(self, features: Matrix, places: Matrix | None) -> Matrix:
-        """Return the weighted sum, (n, G)."""
-        blended = np.tile(self.offset, (len(features), 1))
-        for name, weight in self._usable_weights(places).items():
-            blended += weight * self.experts[name].predict(features, places)
-        return blended
+        """Return the weighted mean, (n, G)."""
+        used = self._usable_weights(places)
+        return sum(
+            (weight * self.experts[name].predict(features, places) for name, weight in used),
+            start=np.zeros(1),
+        )
 
     def relative_variance(self, features: Matrix, places: Matrix | None) -> Matrix:
         """Return how much less certain a spot is than a held-out measured one, about 1, (n,)."""
@@ -144,18 +145,15 @@ class Blend:
             ratios.append(retrieval.bank.spread(found).astype(np.float64) / self.spread)
         return np.mean(ratios, axis=0) if ratios else np.ones(len(features))
 
-    def _usable_weights(self, places: Matrix | None) -> dict[str, float]:
-        used = {name: weight for name, weight in self.weights.items() if weight > 0}
+    def _usable_weights(self, places: Matrix | None) -> list[tuple[str, float]]:
+        """Without the places that it was fitted on, kriging leaves its weight to the others."""
         kriging = self.experts.get("kriging")
-        if not isinstance(kriging, Interpolation) or kriging.serves(places):
-            return used
-        used.pop("kriging", None)
-        others = [name for name in self.experts if name != "kriging"]
-        if not others:
-            raise InputError("SCR2Net was fitted with coordinates; predict needs them too")
-        if self.adds:
-            return used
+        used = dict(self.weights)
+        if isinstance(kriging, Interpolation) and not kriging.serves(places):
+            del used["kriging"]
+            if not used:
+                raise InputError("SCR2Net was fitted with coordinates; predict needs them too")
+            if not any(used.values()):
+                used = dict.fromkeys(used, 1.0)
         total = sum(used.values())
-        if total == 0:
-            return dict.fromkeys(others, 1 / len(others))
-        return {name: weight / total for name, weight in used.items()}
+        return [(name, weight / total) for name, weight in used.items() if weight > 0]

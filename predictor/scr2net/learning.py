@@ -1,4 +1,4 @@
-"""The two ways in which experts come about: from one slide alone, or from a cohort and a slide."""
+"""How the experts come about: from the measured spots of one slide, on top of a cohort or not."""
 
 from __future__ import annotations
 
@@ -22,19 +22,23 @@ from predictor.scr2net.experts import (
 )
 from predictor.scr2net.gate import convex_weights
 from predictor.scr2net.kriging import Kriging
+from predictor.scr2net.modules import Network
 from predictor.scr2net.pretraining import PretrainedCohort
-from predictor.scr2net.training import Examples, Settings, joined, memory_bank, train
-from scr2st_env.arrays import FloatArray
+from predictor.scr2net.training import Examples, Settings, joined, memory_bank, train, train_on
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from predictor.base import Matrix
 
-# Weight of each expert before anything is known; the measured spots move it.
-PRIOR = {"linear": 0.15, "regression": 0.15, "retrieval": 0.1, "kriging": 0.6}
-PRIOR_STRENGTH = 0.3
-STOPS = (15, 30, 60)
+# Weight of each expert before anything is known, and how firmly it is held: twenty spots hardly
+# move it (they cannot tell which expert is best), a few hundred do.
+PRIOR = {"linear": 0.05, "regression": 0.05, "retrieval": 0.2, "kriging": 0.7}
+COHORT_PRIOR = {"linear": 0.4, "regression": 0.4, "retrieval": 0.2}
+PRIOR_STRENGTH = 15.0
+# Measured neighbours explain again part of what the cohort explains, so it is not counted in full.
+COHORT_TRUST = 0.6
+EPOCHS = 30
 N_FOLDS = 5
 LOOK_COMPONENTS = 20
 KRIGED_SPOTS = 1000
@@ -51,17 +55,21 @@ class Learned(NamedTuple):
         The measured spots that were held out in turn.
     held_out
         The prediction of these, (len(rows), G).
-    epochs
-        How long the network was trained.
     """
 
     blend: Blend
     rows: NDArray[np.int64]
     held_out: Matrix
-    epochs: int
 
 
-def learn(measured: Measured, targets: Matrix, names: Sequence[str], settings: Settings) -> Learned:
+def learn(
+    measured: Measured,
+    targets: Matrix,
+    names: Sequence[str],
+    settings: Settings,
+    base: Linear,
+    pretrained: PretrainedCohort | None,
+) -> Learned:
     """Learn the experts from the measured spots of one slide.
 
     Parameters
@@ -74,6 +82,10 @@ def learn(measured: Measured, targets: Matrix, names: Sequence[str], settings: S
         Experts to learn.
     settings
         Of the network.
+    base
+        What a cohort predicts, all zero without one; linear and kriging predict the rest.
+    pretrained
+        The cohort whose network is trained further; None: a new one.
 
     Returns
     -------
@@ -81,132 +93,128 @@ def learn(measured: Measured, targets: Matrix, names: Sequence[str], settings: S
     """
     experts: dict[str, Expert] = {}
     held_out: dict[str, Matrix] = {}
-    rows, epochs, spread = _evenly(len(targets)), 0, 0.0
+    rows, spread = _evenly(len(targets)), 0.0
+    expected = base.predict(measured.features, None)
     if "linear" in names:
-        fitted = ridge(measured.features, targets, np.ones(targets.shape[1]))
-        experts["linear"] = Linear(measured.features.mean(axis=0), fitted.coefficients)
+        fitted = ridge(measured.features, targets - expected, np.ones(targets.shape[1]))
+        mean = measured.features.mean(axis=0)
+        experts["linear"] = base.plus(Linear(mean, fitted.coefficients))
         held_out["linear"] = (targets - fitted.residuals)[rows]
     if set(names) & set(NETWORK_EXPERTS):
         examples = _examples(measured, targets)
-        regression, retrieval, predictions, epochs = _learn_network(examples, settings)
+        regression, retrieval, predictions = _learn_network(examples, settings, pretrained)
+        found = retrieval.neighbours(measured.features, np.arange(len(targets)))
+        spread = float(retrieval.bank.spread(found).mean())
         learned: dict[str, Expert] = {"regression": regression, "retrieval": retrieval}
         experts |= {name: learned[name] for name in NETWORK_EXPERTS if name in names}
         held_out |= {name: predictions[name][rows] for name in NETWORK_EXPERTS if name in names}
-        found = retrieval.neighbours(measured.features, np.arange(len(targets)))
-        spread = float(retrieval.bank.spread(found).mean())
     if "kriging" in names:
-        experts["kriging"] = interpolation = _interpolation(measured, targets, rows)
-        held_out["kriging"] = interpolation.kriging.held_out()
+        known = [measured.features] + ([] if pretrained is None else [pretrained.features])
+        projection = Projection.fit(np.concatenate(known), LOOK_COMPONENTS)
+        places = None if measured.coordinates is None else measured.coordinates[rows]
+        looks = projection(measured.features[rows])
+        kriging = Kriging.fit(places, looks, (targets - expected)[rows])
+        experts["kriging"] = Interpolation(projection, kriging, base)
+        held_out["kriging"] = expected[rows] + kriging.held_out()
     weights = _convex(held_out, targets[rows])
-    blended = sum(weights[name] * held_out[name] for name in weights)
-    blend = Blend(experts, weights, np.zeros(targets.shape[1]), adds=False, spread=spread)
-    return Learned(blend, rows, np.asarray(blended), epochs)
+    blended = np.zeros((len(rows), targets.shape[1]))
+    for name, weight in weights.items():
+        blended += weight * held_out[name]
+    return Learned(Blend(experts, weights, spread), rows, blended)
 
 
-def adapt(
+def from_cohort(
     pretrained: PretrainedCohort, measured: Measured, targets: Matrix, names: Sequence[str]
 ) -> Learned:
-    """Trust a cohort's experts as far as the measured spots confirm them, and krige the rest.
+    """Take the experts from a cohort, where there are too few measured spots to learn from.
 
     Parameters
     ----------
     pretrained
         The cohort.
     measured
-        Bought spots of the new slide, possibly none.
+        At most three spots, which can be retrieved beside those of the cohort.
     targets
-        Their expression, standardised, (n, G).
+        Their expression, in the cohort's standard deviations, (n, G).
     names
-        Experts to use.
+        Experts to use; kriging has nothing to say.
 
     Returns
     -------
     Learned
     """
-    experts, predictions, spread = _cohort_experts(pretrained, measured, targets, names)
-    blended, weights = np.zeros_like(targets), {name: pretrained.weights[name] for name in experts}
-    if experts and len(targets) >= MIN_SPOTS:
-        weights = _convex(predictions, targets, weights)
-    for name, weight in weights.items():
-        blended += weight * predictions[name]
-    share = cohort_share(blended, targets, np.ones(targets.shape[1]))
-    centre = blended.mean(axis=0) if len(targets) else np.zeros(targets.shape[1])
-    held_out = share * (blended - centre)
-    rows = _evenly(len(targets))
-    weights = {name: share * weight for name, weight in weights.items()}
-    if "kriging" in names and len(targets) >= MIN_SPOTS:
-        rest = targets - held_out
-        interpolation = _interpolation(measured, rest, rows, pretrained.features)
-        experts["kriging"], weights["kriging"] = interpolation, 1.0
-        held_out = held_out[rows] + interpolation.kriging.held_out()
-    blend = Blend(experts, weights, -share * centre, adds=True, spread=spread)
-    return Learned(blend, rows, held_out[: len(rows)], pretrained.epochs)
+    network = pretrained.network
+    bank = memory_bank(network, joined(_examples(measured, targets), pretrained.examples))
+    learned: dict[str, Expert] = {
+        "linear": Linear(np.zeros(measured.features.shape[1]), pretrained.coefficients),
+        "regression": Regression(network),
+        "retrieval": Retrieval(network, bank, pretrained.settings),
+    }
+    experts = {name: learned[name] for name in learned if name in names} or {
+        "linear": learned["linear"]
+    }
+    total = sum(COHORT_PRIOR[name] for name in experts)
+    weights = {name: COHORT_PRIOR[name] / total for name in experts}
+    nothing = np.zeros((0, targets.shape[1]))
+    return Learned(Blend(experts, weights), np.arange(0), nothing)
 
 
-def _cohort_experts(
-    pretrained: PretrainedCohort, measured: Measured, targets: Matrix, names: Sequence[str]
-) -> tuple[dict[str, Expert], dict[str, Matrix], float]:
-    """Experts, what they say of measured spots (none of which retrieves itself), and spread."""
-    experts: dict[str, Expert] = {}
-    predictions: dict[str, Matrix] = {}
-    spread = 0.0
-    if "linear" in names:
-        experts["linear"] = Linear(np.zeros(measured.features.shape[1]), pretrained.coefficients)
-    if "regression" in names and pretrained.network is not None:
-        experts["regression"] = Regression(pretrained.network)
-    for name, expert in experts.items():
-        predictions[name] = expert.predict(measured.features, None)
-    if "retrieval" in names and pretrained.network is not None:
-        examples = _examples(measured, targets)
-        bank = memory_bank(pretrained.network, joined(examples, pretrained.examples))
-        retrieval = Retrieval(pretrained.network, bank, pretrained.settings)
-        found = retrieval.neighbours(measured.features, np.arange(len(targets)))
-        experts["retrieval"] = retrieval
-        predictions["retrieval"] = bank.soft_labels(found).astype(np.float64)
-        spread = float(bank.spread(found).mean()) if len(targets) else 0.0
-    return experts, predictions, spread
+def cohort_base(
+    pretrained: PretrainedCohort | None, measured: Measured, targets: Matrix, spread: Matrix
+) -> Linear:
+    """Return the cohort's ridge regression as far as the measured spots confirm it.
+
+    Parameters
+    ----------
+    pretrained
+        The cohort, or None: the result predicts zero.
+    measured, targets
+        The spots and their standardised expression.
+    spread
+        What one standard deviation is, (G,).
+
+    Returns
+    -------
+    Linear
+        Zero on average over the measured spots.
+    """
+    mean = measured.features.mean(axis=0)
+    if pretrained is None:
+        return Linear(mean, np.zeros((len(mean), targets.shape[1])))
+    coefficients = pretrained.coefficients * (pretrained.spread / spread)
+    expected = (measured.features - mean) @ coefficients
+    share = COHORT_TRUST * cohort_share(expected, targets, np.ones(targets.shape[1]))
+    return Linear(mean, share * coefficients)
 
 
 def _learn_network(
-    examples: Examples, settings: Settings
-) -> tuple[Regression, Retrieval, dict[str, Matrix], int]:
+    examples: Examples, settings: Settings, pretrained: PretrainedCohort | None
+) -> tuple[Regression, Retrieval, dict[str, Matrix]]:
+    def learn_from(known: Examples) -> Network:
+        if pretrained is not None:
+            return train_on(pretrained.network, known, settings, EPOCHS)
+        features = known.features.astype(np.float64)
+        targets = known.targets.astype(np.float64)
+        skip = ridge(features, targets, np.ones(targets.shape[1])).coefficients
+        return train(known, settings, EPOCHS, (features.mean(axis=0), skip))
+
     n_spots = len(examples.features)
-    epochs = STOPS[0]
     predictions = dict.fromkeys(NETWORK_EXPERTS, np.zeros(examples.targets.shape))
     if n_spots >= MIN_SPOTS:
         order = np.random.default_rng(settings.seed).permutation(n_spots)
-        crossed = cross_fit(examples, settings, STOPS, order % min(N_FOLDS, n_spots))
-        epochs, predictions = crossed.epochs, crossed.predictions
-    (network,) = train(examples, settings, [epochs])
+        predictions = cross_fit(examples, learn_from, settings, order % min(N_FOLDS, n_spots))
+    network = learn_from(examples)
     bank = memory_bank(network, examples)
-    return Regression(network), Retrieval(network, bank, settings), predictions, epochs
+    return Regression(network), Retrieval(network, bank, settings), predictions
 
 
-def _interpolation(
-    measured: Measured,
-    values: Matrix,
-    rows: NDArray[np.int64],
-    cohort_features: FloatArray | None = None,
-) -> Interpolation:
-    known = measured.features
-    if cohort_features is not None:
-        known = np.concatenate([known, cohort_features])
-    projection = Projection.fit(known, LOOK_COMPONENTS)
-    places = None if measured.coordinates is None else measured.coordinates[rows]
-    looks = projection(measured.features[rows])
-    return Interpolation(projection, Kriging.fit(places, looks, values[rows]))
-
-
-def _convex(
-    predictions: dict[str, Matrix], truth: Matrix, prior: dict[str, float] | None = None
-) -> dict[str, float]:
-    """Weights by name, near the prior where the spots are too few to tell."""
-    prior = PRIOR if prior is None else prior
-    total = sum(prior[name] for name in predictions) or 1.0
-    shares = [prior[name] / total for name in predictions]
+def _convex(predictions: dict[str, Matrix], truth: Matrix) -> dict[str, float]:
+    total = sum(PRIOR[name] for name in predictions)
+    prior = [PRIOR[name] / total for name in predictions]
     if len(truth) < MIN_SPOTS:
-        return dict(zip(predictions, shares, strict=True))
-    weights = convex_weights(list(predictions.values()), truth, shares, PRIOR_STRENGTH)
+        return dict(zip(predictions, prior, strict=True))
+    strength = PRIOR_STRENGTH / np.sqrt(len(truth))
+    weights = convex_weights(list(predictions.values()), truth, prior, strength)
     return dict(zip(predictions, weights.tolist(), strict=True))
 
 

@@ -104,11 +104,18 @@ class Network(nn.Module):
         self.image_projection = ProjectionHead(sizes.width, sizes)
         self.expression_projection = ProjectionHead(sizes.n_genes, sizes)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(0.1)))
+        self.register_buffer("skip_mean", torch.zeros(sizes.n_features))
+        self.register_buffer("skip_coefficients", torch.zeros(sizes.n_features, sizes.n_genes))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return standardised expression (n, G) and the image's unit vector (n, projection)."""
+        """Return what the head adds to the skip path (n, G), and unit vectors (n, projection)."""
         encoded = self.encoder(features)
         return self.regression(encoded), self.image_projection(encoded)
+
+    def skip(self, features: Tensor) -> Tensor:
+        """Return the linear skip path around the network, fitted in closed form, (n, G)."""
+        mean, coefficients = self.get_buffer("skip_mean"), self.get_buffer("skip_coefficients")
+        return (features - mean) @ coefficients
 
     @property
     def temperature(self) -> Tensor:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Arrays = dict[str, NDArray[Any]]
 
 FORMAT = "scr2net-1"
-COUNTS = ("n_features_in_", "n_genes_", "n_measured_", "with_coordinates_", "epochs_")
+COUNTS = ("n_features_in_", "n_genes_", "n_measured_", "with_coordinates_")
 NETWORK = "network."
 AnySCR2Net = TypeVar("AnySCR2Net", bound="SCR2Net")
 
@@ -45,7 +45,6 @@ def save(model: SCR2Net, path: str | Path) -> None:
         "held_out_error": model.held_out_error_,
         "programs": model.gate_.programs,
         "gains": model.gate_.gains,
-        "offset": blend.offset,
     }
     about: dict[str, Any] = {
         "format": FORMAT,
@@ -53,7 +52,6 @@ def save(model: SCR2Net, path: str | Path) -> None:
         "counts": {name: int(getattr(model, name)) for name in COUNTS},
         "experts": list(blend.experts),
         "weights": blend.weights,
-        "adds": blend.adds,
         "spread": blend.spread,
     }
     for expert in blend.experts.values():
@@ -77,8 +75,6 @@ def load(kind: type[AnySCR2Net], path: str | Path) -> AnySCR2Net:
     model.blend_ = Blend(
         {name: experts[name] for name in about["experts"]},
         about["weights"],
-        arrays["offset"],
-        about["adds"],
         about["spread"],
     )
     model.weights_ = model.blend_.weights
@@ -89,11 +85,9 @@ def _pack(expert: Expert, arrays: Arrays, about: dict[str, Any]) -> None:
     if isinstance(expert, Linear):
         arrays |= {"linear.mean": expert.mean, "linear.coefficients": expert.coefficients}
     elif isinstance(expert, Interpolation):
-        kriging = expert.kriging
-        arrays["kriging.mean"], arrays["kriging.axes"] = (
-            expert.projection.mean,
-            expert.projection.axes,
-        )
+        kriging, projection = expert.kriging, expert.projection
+        arrays |= {"kriging.mean": projection.mean, "kriging.axes": projection.axes}
+        arrays |= {"base.mean": expert.base.mean, "base.coefficients": expert.base.coefficients}
         arrays["kriging.looks"], arrays["kriging.values"] = kriging.looks, kriging.values
         arrays["kriging.weights"] = kriging.weights
         if kriging.places is not None:
@@ -123,8 +117,9 @@ def _unpack(arrays: Arrays, about: dict[str, Any]) -> dict[str, Expert]:
             tuple(Kernel(*values) for values in about["kernels"]),
             arrays["kriging.weights"],
         )
+        base = Linear(arrays["base.mean"], arrays["base.coefficients"])
         projection = Projection(arrays["kriging.mean"], arrays["kriging.axes"])
-        experts["kriging"] = Interpolation(projection, kriging)
+        experts["kriging"] = Interpolation(projection, kriging, base)
     if "sizes" in about:
         network = _network(arrays, about)
         experts["regression"] = Regression(network)

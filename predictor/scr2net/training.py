@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float32]
+    Matrix = NDArray[np.float64]
     Indices = NDArray[np.int64]
 
 
@@ -38,7 +39,7 @@ class Settings:
     seed: int
     device: str
     match_temperature: float = 0.4
-    feature_noise: float = 0.5
+    feature_noise: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,10 @@ def device_of(name: str) -> torch.device:
     return torch.device(name)
 
 
-def train(examples: Examples, settings: Settings, stops: Sequence[int]) -> Iterator[Network]:
-    """Train one network and yield it, in evaluation mode, after each of ``stops`` epochs.
+def train(
+    examples: Examples, settings: Settings, epochs: int, skip: tuple[Matrix, Matrix] | None = None
+) -> Network:
+    """Train a network.
 
     Parameters
     ----------
@@ -83,36 +86,51 @@ def train(examples: Examples, settings: Settings, stops: Sequence[int]) -> Itera
         At least two spots.
     settings
         How to train.
-    stops
-        Increasing numbers of epochs; the same network object is yielded each time.
+    epochs
+        How often to see every spot.
+    skip
+        Mean (D,) and coefficients (D, G) of a linear skip path; the network learns what it leaves.
 
-    Yields
-    ------
+    Returns
+    -------
     Network
+        In evaluation mode.
     """
     device = device_of(settings.device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
         network = _new_network(examples, settings).to(device)
-        state = torch.random.get_rng_state()
-    loop = _Loop(network, examples, settings, device)
-    for epoch in range(1, stops[-1] + 1):
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.random.set_rng_state(state)
-            loop.run_epoch()
-            state = torch.random.get_rng_state()
-        if epoch in stops:
-            network.eval()
-            yield network
+        if skip is not None:
+            network.get_buffer("skip_mean").copy_(torch.tensor(skip[0]))
+            network.get_buffer("skip_coefficients").copy_(torch.tensor(skip[1]))
+        _run(network, examples, settings, epochs)
+    return network.eval()
+
+
+def train_on(network: Network, examples: Examples, settings: Settings, epochs: int) -> Network:
+    """Return a copy of a network, trained further on other spots; see :func:`train`."""
+    device = network.log_temperature.device
+    network = copy.deepcopy(network)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(settings.seed)
+        _run(network, examples, settings, epochs)
+    return network.eval()
+
+
+def _run(network: Network, examples: Examples, settings: Settings, epochs: int) -> None:
+    loop = _Loop(network, examples, settings)
+    for _ in range(epochs):
+        loop.run_epoch()
 
 
 class _Loop:
-    def __init__(
-        self, network: Network, examples: Examples, settings: Settings, device: torch.device
-    ) -> None:
+    def __init__(self, network: Network, examples: Examples, settings: Settings) -> None:
+        device = network.log_temperature.device
         self.network, self.examples, self.settings = network, examples, settings
         self.features = torch.tensor(examples.features, device=device)
         self.targets = torch.tensor(examples.targets, device=device)
+        with torch.no_grad():
+            self.base = network.skip(self.features)
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -151,7 +169,8 @@ class _Loop:
         noise = settings.feature_noise * torch.randn(len(batch), self.features.shape[1]).to(
             self.features.device
         )
-        predicted, images = self.network(self.features[batch] + noise)
+        added, images = self.network(self.features[batch] + noise)
+        predicted = self.base[batch] + added
         expressions = self.network.expression_projection(targets)
         loss = functional.mse_loss(predicted, targets)
         loss = loss + settings.pearson_weight * pearson_loss(predicted, targets)
@@ -192,9 +211,10 @@ def encode(network: Network, features: Array) -> Array:
 
 @torch.no_grad()
 def regress(network: Network, features: Array) -> Array:
-    """Return the regression head's standardised expression, (n, G)."""
+    """Return standardised expression: the skip path plus the regression head, (n, G)."""
     network.eval()
-    return _numpy(network.regression(network.encoder(_tensor(network, features))))
+    values = _tensor(network, features)
+    return _numpy(network.skip(values) + network.regression(network.encoder(values)))
 
 
 @torch.no_grad()
