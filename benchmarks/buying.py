@@ -96,8 +96,11 @@ def train_agent(
     slides: Sequence[Slide],
     reference: CellReference,
     path: Path,
+    progress: bool = False,
 ) -> None:
     """Train an agent on the training patients' slides and save it.
+
+    Its best checkpoint is chosen on one slide of each of these patients.
 
     Parameters
     ----------
@@ -110,6 +113,8 @@ def train_agent(
         Of the fold.
     path
         Of the file, ``*.safetensors``.
+    progress
+        Show a progress bar.
 
     Raises
     ------
@@ -132,7 +137,8 @@ def train_agent(
         total_steps=config.training_steps,
         seed=config.training_seed,
         round_size=config.round_size,
-        progress=False,
+        progress=progress,
+        evaluation_slides=list({slide.patient: slide for slide in slides}.values()),
         n_threads=1,
     )
     agent.save(path)

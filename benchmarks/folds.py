@@ -136,7 +136,12 @@ def prepare_fold(
 
 
 def train_fold_agent(
-    config: BenchmarkConfig, study: Study, fold: Fold, spec: str, folder: Path
+    config: BenchmarkConfig,
+    study: Study,
+    fold: Fold,
+    spec: str,
+    folder: Path,
+    progress: bool = False,
 ) -> None:
     """Train one learned agent on the training slides of a fold, unless that was done before.
 
@@ -152,11 +157,14 @@ def train_fold_agent(
         ``"learned:reward"`` or ``"learned:prediction"``.
     folder
         Where the agent is saved.
+    progress
+        Show a progress bar.
     """
-    if trained_agent(spec, folder).exists():
+    path = trained_agent(spec, folder)
+    if path.exists():
         return
     slides, reference = study.embedded(fold.training, fold.training)
-    train_agent(spec, config, list(slides.values()), reference, trained_agent(spec, folder))
+    train_agent(spec, config, list(slides.values()), reference, path, progress)
 
 
 def pretrained_cohorts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 import time
 from importlib import metadata
 from pathlib import Path
@@ -84,21 +85,17 @@ def run_benchmark(
     missing = [unit for unit in units if not unit.path(folder).exists()]
     if not missing and (folder / RUN).is_file():
         return Results.load(folder)
-    with (
-        tqdm(total=len(units), initial=len(units) - len(missing), disable=not progress) as bar,
-        joblib.parallel_config("loky", n_jobs=config.jobs, inner_max_num_threads=1),
-    ):
-        learned = any(spec.startswith(LEARNED) for spec in config.agents)
-        bar.set_description("training agents" if learned else "preparing folds")
-        grounds = _prepared(config, study, folds, missing, folder)
-        bar.set_description("buying and judging")
+    with joblib.parallel_config("loky", n_jobs=config.jobs, inner_max_num_threads=1):
+        grounds = _prepared(config, study, folds, missing, folder, progress)
         tasks = [
             (play_unit, config, grounds[unit.slide], unit, folder)
             for unit in _longest_first(missing)
         ]
-        for unit in _in_parallel(tasks):
-            bar.update()
-            bar.set_postfix_str(f"{unit.slide} at {unit.budget:.0%}")
+        with _bar("buying and judging", len(units), progress) as bar:
+            bar.update(len(units) - len(missing))
+            for unit in _in_parallel(tasks):
+                bar.set_postfix_str(f"{unit.slide} at {unit.budget:.0%}", refresh=False)
+                bar.update()
     episodes = read_episodes([unit.path(folder) for unit in units])
     info = _environment(config, time.perf_counter() - start, len(missing), folder)
     results = Results.of_episodes(config, episodes, info, folder)
@@ -136,7 +133,12 @@ def _test_slides(config: BenchmarkConfig, study: Study) -> tuple[str, ...]:
 
 
 def _prepared(
-    config: BenchmarkConfig, study: Study, folds: list[Fold], missing: list[Unit], folder: Path
+    config: BenchmarkConfig,
+    study: Study,
+    folds: list[Fold],
+    missing: list[Unit],
+    folder: Path,
+    progress: bool,
 ) -> dict[str, Ground]:
     learned = [spec for spec in config.agents if spec.startswith(LEARNED)]
     training: list[tuple[Any, ...]] = []
@@ -147,9 +149,23 @@ def _prepared(
         if names:
             training += [(train_fold_agent, config, study, fold, spec, place) for spec in learned]
             preparing.append((prepare_fold, config, study, fold, names, place))
+    if progress and len(training) == 1:  # one bar of purchases says more than "0 of 1 agents"
+        training = [(*training[0], True)]
     # Training takes longest, so it starts first.
-    finished = [result for result in _in_parallel([*training, *preparing]) if result is not None]
-    return {ground.slide.name: ground for grounds in finished for ground in grounds}
+    tasks = [*training, *preparing]
+    grounds = {}
+    doing = "training agents, preparing folds" if learned else "preparing folds"
+    with _bar(doing, len(tasks), progress) as bar:
+        for result in _in_parallel(tasks):
+            bar.update()
+            grounds.update({ground.slide.name: ground for ground in result or ()})
+    return grounds
+
+
+def _bar(doing: str, total: int, progress: bool) -> tqdm[Any]:
+    # A log file gets a line a minute, a terminal ten a second.
+    interval = 0.1 if sys.stderr.isatty() else 60.0
+    return tqdm(desc=doing, total=total, disable=not progress, mininterval=interval)
 
 
 def _in_parallel(tasks: list[tuple[Any, ...]]) -> Iterator[Any]:
