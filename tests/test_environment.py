@@ -17,7 +17,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 
-from scr2st_env import CellReference, InputError, RewardWeights, Slide, SpotSamplingEnv
+from scr2st_env import CellReference, InputError, RewardWeights, Slide, SpotSamplingEnv, synthetic
 
 MODES = ["full", "compact", "picks"]
 
@@ -536,6 +536,15 @@ class TestFiles:
 
 
 class TestEmbeddedTissue:
+    def test_only_training_sections_are_played_unless_others_are_named(self) -> None:
+        env = gym.make("SpotSampling-v0").unwrapped
+        assert tuple(slide.name for slide in env.slides) == synthetic.TRAINING
+        assert not set(synthetic.TRAINING) & set(synthetic.TEST)
+        with pytest.raises(InputError, match="no slide is named 'p6s1'"):
+            env.reset(options={"slide": "p6s1"})
+        held_out = make(synthetic.load_slides(synthetic.TEST), synthetic.load_reference())
+        assert held_out.reset(options={"slide": "p6s1"})[1]["slide"] == "p6s1"
+
     def test_needs_no_argument_and_its_spec_survives_json(self) -> None:
         env = gym.make("SpotSampling-v0", reward={"hard_states": 1.0})
         again = gym.make(gym.envs.registration.EnvSpec.from_json(env.spec.to_json()))

@@ -48,8 +48,9 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
     Parameters
     ----------
     slides
-        Slides, paths of ``.h5ad`` files or AnnData objects; None for the embedded synthetic
-        tissue. With several, one is drawn at every reset.
+        Slides, paths of ``.h5ad`` files or AnnData objects; None for the **training** sections of
+        the embedded synthetic tissue (``synthetic.load_slides(synthetic.TEST)`` gives the others,
+        of patients that no agent saw). With several, one is drawn at every reset.
     reference
         The single-cell atlas, in the same forms; None where no term needs it, or, without
         ``slides``, for the embedded one.
@@ -130,9 +131,9 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise InputError(f"render_mode must be 'rgb_array' or None, got {render_mode!r}")
         if slides is None:
-            from scr2st_env.synthetic.embedded import load_reference, load_slides
+            from scr2st_env.synthetic.embedded import TRAINING, load_reference, load_slides
 
-            slides = load_slides()
+            slides = load_slides(TRAINING)
             reference = load_reference() if reference is None else reference
         self.slides = read_slides(slides, features=features, embedding=embedding, types=types)
         atlas = read_reference(reference, embedding=embedding, n_states=n_states)

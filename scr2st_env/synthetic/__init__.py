@@ -1,9 +1,10 @@
 """A synthetic tissue: grown from a seed, drawn, sequenced, and shipped with the package.
 
-:func:`load_slides` and :func:`load_reference` are what ``SpotSampling-v0`` plays on when no slides
-are named. ``python -m scr2st_env.synthetic`` remakes those files; with ``--h5ad`` it writes
-``.h5ad`` files and patches to try the whole tool on, and with ``--check`` it prints how hard the
-tissue is beside HER2ST (docs/synthetic.md has the table).
+``SpotSampling-v0`` plays on the sections of :data:`TRAINING`, with :func:`load_reference`, when no
+slides are named; those of :data:`TEST`, of other patients, are there to judge agents on.
+``python -m scr2st_env.synthetic`` remakes those files; with ``--h5ad`` it writes ``.h5ad`` files
+and patches to try the whole tool on, and with ``--check`` it prints how hard the tissue is beside
+HER2ST (docs/synthetic.md has the table).
 """
 
 from typing import TYPE_CHECKING
