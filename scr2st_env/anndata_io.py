@@ -140,7 +140,8 @@ def slide_arrays(
     patient
         Default: ``obs["patient"]`` where it has one value, else the slide's name.
     live
-        Read no expression, even where there is some.
+        Read no expression, even where there is some. A source with neither counts nor anything
+        derived from them is live without being told.
 
     Returns
     -------
@@ -177,8 +178,11 @@ def slide_arrays(
         "encoder": str(adata.uns.get(f"{features}_encoder", "")),
         "image": _image(adata, unit),
     }
+    if live:
+        return arrays
     stored = adata.X is not None or "counts" in adata.layers or layer is not None
-    if live or not stored or adata.n_vars == 0:
+    if not stored or adata.n_vars == 0:
+        _refuse_without_counts(adata, where, embedding, types)
         return arrays
     counts = raw_counts(adata, where, layer)
     totals = np.asarray(counts.sum(axis=1)).ravel()
@@ -199,6 +203,19 @@ def slide_arrays(
         "genes": adata.var_names.tolist(),
         "measurable": totals >= min_counts,
     }
+
+
+def _refuse_without_counts(
+    adata: AnnData, where: str, embedding: str | None, types: str | None
+) -> None:
+    found = [f"obsm[{key!r}]" for key in (embedding, types) if key in adata.obsm]
+    found += [f"{adata.n_vars} genes"] if adata.n_vars else []
+    if found:
+        raise InputError(
+            f"{where} has {found[0]} but no counts in X or layers['counts']; add them (layer= "
+            "names another layer), or read the slide as one not sequenced yet with "
+            "Slide.from_anndata(..., live=True)"
+        )
 
 
 def _single(adata: AnnData, column: str) -> str | None:

@@ -112,13 +112,15 @@ class Slide(Shared):
         features
             (N, D) patch features; None for a slide without an image.
         counts
-            (N, G) raw counts, dense or sparse; None for a live slide.
+            (N, G) raw counts, dense or sparse; None for a live slide, which has neither genes nor
+            embedding nor types.
         genes
             G names; required with ``counts``.
         embedding
-            (N, E) images of the spots in the reference's space.
+            (N, E) images of the spots in the reference's space; only with ``counts``.
         types
-            (N, T) cell-type composition; non-negative, rows are scaled to sum to 1.
+            (N, T) cell-type composition; non-negative, rows are scaled to sum to 1. Only with
+            ``counts``.
         type_names
             T names; required with ``types``.
         spot_names
@@ -179,6 +181,7 @@ class Slide(Shared):
             image=image,
         )
         if counts is None:
+            _refuse_without_counts(where, genes=genes, embedding=embedding, types=types)
             return cls(public)
         matrix = checked_counts(counts, where)
         if matrix.shape[0] != n_spots:
@@ -292,6 +295,15 @@ class Slide(Shared):
         """Return the slide with other patch features, (N, D), made by ``encoder``."""
         matrix = finite_matrix(features, f"slide {self.name!r}: features", self.n_spots)
         return Slide(replace(self.public, features=matrix, encoder=encoder), self.hidden)
+
+
+def _refuse_without_counts(where: str, **parts: Any) -> None:
+    for name, part in parts.items():
+        if part is not None:
+            raise InputError(
+                f"{where} {name} without counts; pass counts=, too, or leave {name} out for a live "
+                "slide"
+            )
 
 
 def _gene_names(genes: Sequence[str] | None, n_genes: int, where: str) -> NDArray[np.str_]:

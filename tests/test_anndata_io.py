@@ -145,12 +145,31 @@ def test_counts_in_a_layer_without_x_are_not_a_live_slide() -> None:
 
 def test_a_slide_that_was_never_sequenced_is_live() -> None:
     adata = section()
-    unmeasured = AnnData(obs=adata.obs, obsm=dict(adata.obsm), uns=dict(adata.uns))
+    public = {key: adata.obsm[key] for key in ("spatial", "X_patch")}
+    unmeasured = AnnData(obs=adata.obs, obsm=public, uns=dict(adata.uns))
     live = Slide.from_anndata(unmeasured)
     assert live.hidden is None
     retrospective = Slide.from_anndata(adata)
     np.testing.assert_array_equal(live.public.features, retrospective.public.features)
     assert Slide.from_anndata(adata, live=True).hidden is None
+
+
+@pytest.mark.parametrize(
+    ("left", "named"),
+    [("X_cell", r"obsm\['X_cell'\]"), ("X_type", r"obsm\['X_type'\]"), ("genes", "6 genes")],
+)
+def test_what_follows_from_counts_is_never_dropped_because_they_are_missing(
+    left: str, named: str
+) -> None:
+    adata = section()
+    obsm = {key: adata.obsm[key] for key in ("spatial", "X_patch", left) if key in adata.obsm}
+    var = adata.var if left == "genes" else None
+    bare = AnnData(obs=adata.obs, var=var, obsm=obsm, uns=dict(adata.uns))
+    with pytest.raises(InputError, match=rf"slide 'lib' has {named} but no counts .*live=True"):
+        Slide.from_anndata(bare)
+    assert Slide.from_anndata(bare, live=True).hidden is None
+    if left != "genes":
+        assert Slide.from_anndata(bare, embedding=None, types=None).hidden is None
 
 
 def test_live_reads_neither_embedding_nor_counts() -> None:
