@@ -211,7 +211,7 @@ def as_agent(candidate: Any) -> Any:
         return FunctionAgent(candidate)
     raise InputError(
         f"{type(candidate).__name__} is no agent: it needs Stable-Baselines3's predict(), "
-        "or to be a function (observation, action_mask, rng) -> index"
+        "or to be a function (observation, action_mask, rng) -> index, or the name of an agent"
     )
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agents.base import as_agent, takes_action_masks
+from agents.base import takes_action_masks
+from agents.registry import make_player
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
@@ -73,8 +74,8 @@ def run_episode(
     Parameters
     ----------
     agent
-        An agent, an oracle, a Stable-Baselines3 model, or a function
-        ``(observation, action_mask, rng) -> index``.
+        An agent, an oracle, a Stable-Baselines3 model, a function
+        ``(observation, action_mask, rng) -> index``, or what :func:`agents.load_agent` takes.
     env
         A ``SpotSampling-v0``, wrapped or not.
     slide
@@ -93,7 +94,7 @@ def run_episode(
     InputError
         If ``agent`` is none, or picks an action that the environment does not have.
     """
-    player = as_agent(agent)
+    player = make_player(agent)
     options = {} if slide is None else {"slide": slide}
     observation, _ = env.reset(seed=seed, options=options)
     world: Any = env.unwrapped

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from agents.base import as_agent
 from agents.episode import Episode, run_episode
+from agents.registry import make_player
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def evaluate(
     Parameters
     ----------
     agents
-        One agent, a sequence of them, or a mapping from the name to show to the agent.
+        One agent, a sequence of them, or a mapping from the name to show to the agent; each an
+        agent, a function, or what :func:`agents.load_agent` takes, such as ``"random"``.
     env
         A ``SpotSampling-v0``.
     slides
@@ -68,8 +69,9 @@ def evaluate(
 
 def _labelled(agents: Any) -> dict[str, Any]:
     if isinstance(agents, Mapping):
-        return {str(label): as_agent(agent) for label, agent in agents.items()}
-    players = [as_agent(agent) for agent in (agents if isinstance(agents, Sequence) else [agents])]
+        return {str(label): make_player(agent) for label, agent in agents.items()}
+    several = isinstance(agents, Sequence) and not isinstance(agents, str)
+    players = [make_player(agent) for agent in (agents if several else [agents])]
     labels = [str(getattr(player, "name", type(player).__name__)) for player in players]
     twice = {label for label in labels if labels.count(label) > 1}
     if twice:

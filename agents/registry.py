@@ -74,6 +74,17 @@ def load_agent(spec: str | Path, **options: Any) -> Any:
     )
 
 
+def make_player(candidate: Any) -> Any:
+    """Return an agent from an agent, a function, or what :func:`load_agent` takes.
+
+    Raises
+    ------
+    InputError
+        If it is none of them.
+    """
+    return load_agent(candidate) if isinstance(candidate, str | Path) else as_agent(candidate)
+
+
 def _imported(path: str, spec: str) -> Callable[..., Any]:
     module, _, name = path.partition(":")
     try:

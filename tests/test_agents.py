@@ -351,6 +351,29 @@ def test_evaluate_has_one_row_per_agent_slide_and_seed() -> None:
     np.testing.assert_allclose(parts, table.reward, atol=1e-9)
 
 
+def test_agents_play_under_their_names_alone_in_a_sequence_and_beside_functions() -> None:
+    def first(observation: Any, action_mask: Any, rng: np.random.Generator) -> int:
+        return int(action_mask.argmax())
+
+    env = make_env()
+    spoken = [
+        evaluate("random", env, seeds=[1]),
+        evaluate(["random", DesignAgent()], env, seeds=[1]),
+        evaluate({"mine": first, "random": "random"}, env, seeds=[1]),
+    ]
+    assert [list(dict.fromkeys(table.agent)) for table in spoken] == [
+        ["random"],
+        ["random", "design"],
+        ["mine", "random"],
+    ]
+    expected = evaluate(RandomAgent(), env, seeds=[1]).picks.tolist()
+    for table in spoken:
+        assert table[table.agent == "random"].picks.tolist() == expected
+    assert list(run_episode("random", env, slide="one", seed=1).picks) == expected[0]
+    with pytest.raises(InputError, match="no agent 'desing'"):
+        evaluate({"mine": first, "other": "desing"}, env)
+
+
 class Shortage(gym.Wrapper):
     """Leaves fewer spots to buy than the budget pays for."""
 
@@ -411,7 +434,7 @@ def test_an_unknown_agent_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("thing", [3, "random", RandomAgent])
+@pytest.mark.parametrize("thing", [3, "desing", RandomAgent])
 def test_what_is_no_agent_is_refused(thing: object) -> None:
     with pytest.raises(InputError, match="agent"):
         run_episode(thing, make_env())
