@@ -13,7 +13,7 @@ class TrainingRecord:
     Parameters
     ----------
     budget
-        As it was given: a count or a fraction.
+        As it was given: a count (int) or a fraction (float); 1 is one spot, 1.0 all of them.
     round_size
         Spots per round.
     reward
@@ -24,7 +24,7 @@ class TrainingRecord:
         Mean reward of an episode on the evaluation slides, of the untrained policy and of this.
     """
 
-    budget: float
+    budget: int | float
     round_size: int
     reward: Mapping[str, float]
     slides: tuple[str, ...]

@@ -1,6 +1,7 @@
 """Saved agents: the same decisions after loading, and nothing but data in the file."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from agents import SpotAgent, load_agent, run_episode
 from agents.policy.inputs import InputSettings
+from agents.record import TrainingRecord
 from agents.saved import KEY
 from agents.training import untrained_agent
 from scr2st_env import InputError, Kernel
@@ -47,6 +49,16 @@ def header(path: Path) -> dict[str, Any]:
 def rewritten(path: Path, change: dict[str, Any]) -> Path:
     save_file(load_file(path), path, metadata={KEY: json.dumps(header(path) | change)})
     return path
+
+
+@pytest.mark.parametrize("budget", [1, 1.0, 30, 0.1])
+def test_a_budget_stays_a_count_or_a_fraction(tmp_path: Path, budget: float) -> None:
+    record = TrainingRecord(budget, 1, {"states": 1.0}, ("one",), 64, 0, 0.1, 0.2)
+    path = tmp_path / "agent.safetensors"
+    replace(make_agent(), record=record).save(path)
+    loaded = SpotAgent.load(path).record
+    assert loaded == record
+    assert type(loaded.budget) is type(budget)
 
 
 def test_a_loaded_agent_makes_the_same_decisions(saved: Path) -> None:
