@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import anndata
 import numpy as np
 
-from scr2st_env.arrays import frozen
-from scr2st_env.counts import checked_counts
+from scr2st_env.arrays import BoolArray, frozen
+from scr2st_env.counts import MIN_COUNTS, checked_counts
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
-
-MIN_COUNTS = 5
 
 
 def read_h5ad(source: AnnData | str | Path) -> tuple[AnnData, str]:
@@ -134,7 +132,9 @@ def slide_arrays(
     layer
         Layer of the raw counts; default ``layers["counts"]``, else ``X``.
     min_counts
-        A spot with fewer counts cannot be bought: it would reveal nothing.
+        A spot with fewer counts failed sequencing and cannot be bought: it would reveal nothing.
+        This quality control of the archive makes the public ``measurable`` follow from hidden
+        counts; with 0 every spot can be bought and nothing public follows from them.
     name
         Default: the file's stem, else the only key of ``uns["spatial"]``.
     patient
@@ -185,9 +185,7 @@ def slide_arrays(
         _refuse_without_counts(adata, where, embedding, types)
         return arrays
     counts = raw_counts(adata, where, layer)
-    totals = np.asarray(counts.sum(axis=1)).ravel()
-    if not (totals >= min_counts).any():
-        raise InputError(f"{where} has no spot with {min_counts} counts or more")
+    measurable = _measurable(counts, min_counts, where)
     how = "run 'scr2st embed' or name another key"
     if embedding is not None:
         arrays["embedding"] = _matrix(adata, embedding, where, how)
@@ -201,8 +199,20 @@ def slide_arrays(
     return arrays | {
         "counts": counts,
         "genes": adata.var_names.tolist(),
-        "measurable": totals >= min_counts,
+        "measurable": measurable,
     }
+
+
+def _measurable(counts: Any, min_counts: int, where: str) -> BoolArray:
+    if min_counts < 0:
+        raise InputError(f"min_counts must be a count >= 0, got {min_counts!r}")
+    enough: BoolArray = np.asarray(counts.sum(axis=1)).ravel() >= min_counts
+    if not enough.any():
+        raise InputError(
+            f"{where} has no spot with {min_counts} counts or more; lower min_counts (0 lets every "
+            "spot be bought)"
+        )
+    return enough
 
 
 def _refuse_without_counts(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 COUNTS_PER = 10_000.0
+MIN_COUNTS = 5  # fewer, and a spot of the archive is taken as failed: buying it reveals nothing
 
 
 def checked_counts(counts: Any, where: str) -> sparse.csr_matrix:
@@ -65,10 +66,13 @@ def checked_types(
 ) -> tuple[FloatArray, tuple[str, ...]]:
     """Return the composition with rows summing to 1, and its column names.
 
+    A row of zeros (a spot not measured yet, or without a count of any marker) says nothing: all
+    types share it equally.
+
     Raises
     ------
     InputError
-        If a share is negative, a row is all zero, or names and columns differ in number.
+        If a share is negative, or names and columns differ in number.
     """
     composition = finite_matrix(types, f"{where} types", n_spots)
     labels = tuple(str(label) for label in type_names)
@@ -76,10 +80,14 @@ def checked_types(
         raise InputError(
             f"{where} {len(labels)} type names for {composition.shape[1]} columns of types"
         )
+    if not labels:
+        raise InputError(f"{where} types have no column; leave types out or give cell types")
+    if (composition < 0).any():
+        raise InputError(f"{where} types must be non-negative shares")
     totals = composition.sum(axis=1, keepdims=True)
-    if (composition < 0).any() or (totals <= 0).any():
-        raise InputError(f"{where} types must be non-negative shares with a positive sum per spot")
-    return frozen((composition / totals).astype(np.float32)), labels
+    even = np.full_like(composition, 1 / len(labels))
+    shares = np.divide(composition, totals, out=even, where=totals > 0)
+    return frozen(shares.astype(np.float32)), labels
 
 
 def log_normalise(counts: Any, totals: ArrayLike | None = None) -> NDArray[np.float32]:

@@ -49,7 +49,9 @@ class PublicSlide(Shared):
     spot_names
         N unique names.
     measurable
-        Spots that can be bought at all, bool, (N,).
+        Spots that can be bought at all, bool, (N,). The one part that may follow from hidden
+        counts: read from AnnData, spots with fewer than ``min_counts`` are left out, being
+        failures of the archive; with ``min_counts=0`` it follows from nothing.
     tissue_density
         Weight of the tissue around each spot, float32, (N,), 1 where nothing better is known.
     pitch

@@ -119,14 +119,15 @@ class Slide(Shared):
         embedding
             (N, E) images of the spots in the reference's space; only with ``counts``.
         types
-            (N, T) cell-type composition; non-negative, rows are scaled to sum to 1. Only with
-            ``counts``.
+            (N, T) cell-type composition; non-negative, rows are scaled to sum to 1, and a row of
+            zeros (a spot not measured yet) is shared equally. Only with ``counts``.
         type_names
             T names; required with ``types``.
         spot_names
             N unique names; default "0".."N-1".
         measurable
-            (N,) bool; default all.
+            (N,) bool: what can be bought; default all. It is public: on a retrospective slide,
+            leaving out spots that failed sequencing tells that they did.
         tissue_density
             (N,) non-negative weights; default 1.
         pitch

@@ -223,6 +223,9 @@ def test_a_spot_with_few_counts_cannot_be_bought_and_is_never_nan() -> None:
     assert not expression[2].any()
     lenient = Slide.from_anndata(adata, min_counts=1)
     assert np.flatnonzero(~lenient.public.measurable).tolist() == [2]
+    assert Slide.from_anndata(adata, min_counts=0).public.measurable.all()
+    with pytest.raises(InputError, match="min_counts must be a count >= 0, got -1"):
+        Slide.from_anndata(adata, min_counts=-1)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""Nothing that an agent sees depends on the expression of spots that were not measured yet."""
+"""Nothing that an agent sees depends on the expression of spots that were not measured yet.
+
+One exception, on files of the archive: spots that failed sequencing are not for sale by default.
+"""
 
 import gc
 import types
@@ -144,24 +147,119 @@ def test_a_live_slide_looks_like_a_retrospective_one(mode: str) -> None:
         assert one[1] == 0.0
 
 
+def as_anndata(slide: Slide) -> anndata.AnnData:
+    adata = anndata.AnnData(slide.hidden.counts)
+    adata.var_names = slide.hidden.genes
+    adata.obsm["spatial"] = slide.public.coordinates
+    adata.obsm["X_patch"] = slide.public.features
+    adata.obsm["X_cell"] = slide.hidden.embedding
+    adata.obsm["X_type"] = slide.hidden.types
+    adata.uns["X_type_names"] = list(slide.hidden.type_names)
+    adata.uns["X_patch_encoder"] = slide.public.encoder
+    adata.uns["spatial"] = {slide.name: {}}
+    return adata
+
+
+def written(adata: anndata.AnnData, folder: Path) -> str:
+    folder.mkdir()
+    adata.write_h5ad(folder / "one.h5ad")
+    return str(folder / "one.h5ad")
+
+
 def test_other_counts_in_the_file_change_nothing(tmp_path: Path) -> None:
     """The same through AnnData and the disk, everything rebuilt."""
     actions = [14, 20, 3, 3, 35]
     records = []
     for number, slide in enumerate((SLIDES[0], resequenced(SLIDES[0], [7, 8, *actions]))):
-        adata = anndata.AnnData(slide.hidden.counts)
-        adata.var_names = slide.hidden.genes
-        adata.obsm["spatial"] = slide.public.coordinates
-        adata.obsm["X_patch"] = slide.public.features
-        adata.obsm["X_cell"] = slide.hidden.embedding
-        adata.obsm["X_type"] = slide.hidden.types
-        adata.uns["X_type_names"] = list(slide.hidden.type_names)
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        adata.write_h5ad(folder / "one.h5ad")
-        env = environment([str(folder / "one.h5ad")], feedback=True)
-        records.append(seen(env, actions))
+        path = written(as_anndata(slide), tmp_path / str(number))
+        records.append(seen(environment([path], feedback=True), actions))
     assert data_equivalence(*records, exact=True)
+
+
+def failed(adata: anndata.AnnData, spots: Sequence[int], totals: Sequence[int]) -> anndata.AnnData:
+    """The same file, had sequencing all but failed at some spots."""
+    counts = adata.X.toarray()
+    counts[spots] = 0
+    counts[spots, 0] = totals
+    other = adata.copy()
+    other.X = counts
+    return other
+
+
+failures = st.dictionaries(st.integers(0, 35), st.integers(0, 4), min_size=1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    actions=st.lists(st.integers(0, 35), min_size=1, max_size=BUDGET),
+    round_size=st.sampled_from([1, 2]),
+    failing=failures,
+)
+def test_not_even_failed_sequencing_shows_when_all_spots_can_be_bought(
+    actions: list[int], round_size: int, failing: dict[int, int]
+) -> None:
+    measured = measured_after(actions, round_size)
+    failing = {spot: total for spot, total in failing.items() if spot not in measured}
+    past = as_anndata(SLIDES[0])
+    other = failed(as_anndata(resequenced(SLIDES[0], measured)), [*failing], [*failing.values()])
+    records = [
+        seen(environment([adata], feedback=True, round_size=round_size, min_counts=0), actions)
+        for adata in (past, other)
+    ]
+    assert data_equivalence(*records, exact=True)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    actions=st.lists(st.integers(9, 20), min_size=1, max_size=BUDGET),
+    failing=st.dictionaries(st.integers(21, 35), st.integers(0, 4), min_size=1, max_size=10),
+)
+def test_by_default_failed_spots_show_in_what_is_available_and_nowhere_else(
+    actions: list[int], failing: dict[int, int]
+) -> None:
+    past = as_anndata(SLIDES[0])
+    envs = [
+        environment([adata], feedback=True)
+        for adata in (past, failed(past, [*failing], [*failing.values()]))
+    ]
+    steps = [[env.reset(seed=3), *(env.step(action) for action in actions)] for env in envs]
+    for one, other in zip(*steps, strict=True):
+        for mask, lacking in (
+            (one[0].pop("available"), other[0].pop("available")),
+            (one[-1].pop("action_mask"), other[-1].pop("action_mask")),
+        ):
+            assert set(np.flatnonzero(mask != lacking)) == set(failing)
+            assert not lacking[[*failing]].any()
+        assert data_equivalence(one, other, exact=True)
+
+
+def test_a_slide_measured_round_by_round_plays_like_one_measured_at_once(tmp_path: Path) -> None:
+    """The workflow of docs/environment.md, through files."""
+    full = as_anndata(SLIDES[0])
+    options = {"round_size": 3, "feedback": True, "budget": 9, "min_counts": 0}
+    picks = [20, 14, 3, 35, 9, 28, 17, 30, 11]
+    past = SpotSamplingEnv([full], REFERENCE, **options)
+    expected = [past.reset(seed=0), *(past.step(pick) for pick in picks)]
+
+    public = anndata.AnnData(obs=full.obs, obsm={k: full.obsm[k] for k in ("spatial", "X_patch")})
+    public.uns["X_patch_encoder"] = full.uns["X_patch_encoder"]
+    path = written(public, tmp_path / "before")
+    live = SpotSamplingEnv([path], REFERENCE, **options)
+    seen_live = [live.reset(seed=0), *(live.step(pick) for pick in picks[:3])]
+    for one, other in zip(seen_live[:3], expected, strict=False):
+        assert data_equivalence(one[0], other[0], exact=True)
+
+    for n_back in (3, 6, 9):
+        measured = full.copy()
+        unknown = np.setdiff1d(np.arange(36), picks[:n_back])
+        for table in (measured.obsm["X_cell"], measured.obsm["X_type"]):
+            table[unknown] = 0
+        measured = failed(measured, unknown, [0] * len(unknown))
+        path = written(measured, tmp_path / str(n_back))
+        env = SpotSamplingEnv([path], REFERENCE, **options)
+        replay = [env.reset(seed=0), *(env.step(pick) for pick in picks[:n_back])]
+        assert data_equivalence(replay, expected[: n_back + 1], exact=True)
+        assert env.public_slide.fingerprint == live.public_slide.fingerprint
 
 
 def reachable(start: object) -> set[int]:

@@ -210,6 +210,12 @@ def test_types_are_scaled_to_shares() -> None:
     assert slide.hidden.type_names == ("a", "b")
 
 
+def test_a_spot_whose_types_are_unknown_is_shared_equally() -> None:
+    types = [[0, 0], [3, 1], [0, 0], [0, 2]]
+    slide = Slide.make("s", PLACES, counts=COUNTS, genes=GENES, types=types, type_names=["a", "b"])
+    assert slide.hidden.types.tolist() == [[0.5, 0.5], [0.75, 0.25], [0.5, 0.5], [0, 1]]
+
+
 def test_another_embedding_leaves_everything_else_shared(slide: Slide) -> None:
     other = slide.with_embedding(np.zeros((64, 7)), np.ones((64, 2)), ["x", "y"])
     assert other.hidden.embedding.shape == (64, 7)
@@ -258,7 +264,7 @@ def full(**changes: object) -> dict:
         (full(embedding=np.zeros((2, 2))), "embedding has 2 rows"),
         (full(types=np.ones((4, 2)), type_names=["a"]), "1 type names for 2 columns of types"),
         (full(types=-np.ones((4, 1)), type_names=["a"]), "non-negative shares"),
-        (full(types=np.zeros((4, 1)), type_names=["a"]), "positive sum per spot"),
+        (full(types=np.zeros((4, 0)), type_names=[]), "types have no column"),
     ],
 )
 def test_wrong_input_is_refused_with_the_name_of_the_slide(arguments: dict, message: str) -> None:

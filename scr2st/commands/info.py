@@ -185,7 +185,8 @@ def _scale_is_known(adata: Any) -> bool:
 def _describe_counts(adata: Any, file: Path) -> str:
     import numpy as np
 
-    from scr2st_env.anndata_io import MIN_COUNTS, raw_counts
+    from scr2st_env.anndata_io import raw_counts
+    from scr2st_env.counts import MIN_COUNTS
 
     if adata.n_vars == 0:
         return "none: nothing was measured yet"

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from scr2st_env.anndata_io import MIN_COUNTS
 from scr2st_env.arrays import FloatArray, finite_matrix
+from scr2st_env.counts import MIN_COUNTS
 from scr2st_env.embedders.profiles import Profiles, shared_genes
 from scr2st_env.embedders.storage import load_arrays, save_arrays
 from scr2st_env.errors import InputError

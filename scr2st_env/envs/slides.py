@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from scr2st_env.arrays import IntArray, frozen
+from scr2st_env.counts import MIN_COUNTS
 from scr2st_env.errors import InputError
 from scr2st_env.reference import CellReference
 from scr2st_env.rewards.base import Setting
@@ -29,6 +30,7 @@ def read_slides(
     features: str | None,
     embedding: str | None,
     types: str | None,
+    min_counts: int = MIN_COUNTS,
 ) -> tuple[Slide, ...]:
     """Return slides from slides, paths and AnnData objects, after checking that they agree.
 
@@ -36,8 +38,8 @@ def read_slides(
     ----------
     sources
         At least one.
-    features, embedding, types
-        Keys to read from AnnData; see :meth:`scr2st_env.Slide.from_anndata`.
+    features, embedding, types, min_counts
+        How to read AnnData; see :func:`scr2st_env.anndata_io.slide_arrays`.
 
     Returns
     -------
@@ -52,10 +54,14 @@ def read_slides(
         raise InputError(f"slides must be a list, got {type(sources).__name__}; pass slides=[...]")
     if not sources:
         raise InputError("slides is empty; pass at least one slide, or None for the embedded ones")
+    options = {
+        "features": features,
+        "embedding": embedding,
+        "types": types,
+        "min_counts": min_counts,
+    }
     slides = tuple(
-        source
-        if isinstance(source, Slide)
-        else Slide.from_anndata(source, features=features, embedding=embedding, types=types)
+        source if isinstance(source, Slide) else Slide.from_anndata(source, **options)
         for source in sources
     )
     names = [slide.name for slide in slides]

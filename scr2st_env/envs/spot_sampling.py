@@ -11,6 +11,7 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
 from scr2st_env.arrays import BoolArray
+from scr2st_env.counts import MIN_COUNTS
 from scr2st_env.envs.episode import Episode
 from scr2st_env.envs.observation import ObservationLayout, ObservationMode
 from scr2st_env.envs.slides import (
@@ -76,6 +77,9 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
         Reward terms of your own.
     features, embedding, types
         Keys in ``obsm`` of the AnnData objects; ``features=None`` for slides without an image.
+    min_counts
+        Spots of an AnnData object with fewer counts failed sequencing and cannot be bought; 0 lets
+        every spot be bought. A :class:`~scr2st_env.Slide` brings its own ``measurable``.
     n_states
         Cell states of a reference that is read from AnnData.
     info_mask
@@ -90,7 +94,9 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
 
     Notes
     -----
-    ``docs/environment.md`` has every detail.
+    What is seen follows from nothing that was not measured yet, with two exceptions: the parts of
+    the privileged term ``prediction``, and, for AnnData read with ``min_counts`` above 0, which
+    spots are available. ``docs/environment.md`` has every detail.
 
     Examples
     --------
@@ -124,6 +130,7 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
         features: str | None = "X_patch",
         embedding: str | None = "X_cell",
         types: str | None = "X_type",
+        min_counts: int = MIN_COUNTS,
         n_states: int = N_STATES,
         info_mask: bool = True,
         render_mode: str | None = None,
@@ -135,7 +142,9 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
 
             slides = load_slides(TRAINING)
             reference = load_reference() if reference is None else reference
-        self.slides = read_slides(slides, features=features, embedding=embedding, types=types)
+        self.slides = read_slides(
+            slides, features=features, embedding=embedding, types=types, min_counts=min_counts
+        )
         atlas = read_reference(reference, embedding=embedding, n_states=n_states)
         self.render_mode = render_mode
         self._settings = make_settings(self.slides, atlas, budget, excluded, initial)

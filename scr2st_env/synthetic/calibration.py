@@ -17,13 +17,14 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial import cKDTree
 from tqdm import tqdm
 
+from scr2st_env.counts import MIN_COUNTS
 from scr2st_env.encoders.cache import encode_cached
 from scr2st_env.encoders.histology import HistologyEncoder
 from scr2st_env.errors import InputError
 from scr2st_env.gaussian_process import Kernel, posterior_mean
 from scr2st_env.patches.jpeg_file import patches_of
 from scr2st_env.slide import Slide
-from scr2st_env.synthetic.embedded import MIN_COUNTS, load_slides
+from scr2st_env.synthetic.embedded import load_slides
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

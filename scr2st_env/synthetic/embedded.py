@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scr2st_env.arrays import finite_matrix, frozen
+from scr2st_env.counts import MIN_COUNTS
 from scr2st_env.errors import InputError
 from scr2st_env.reference import CellReference
 from scr2st_env.slide import Slide, SlideImage
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 TRAINING = ("p1s1", "p1s2", "p2s1", "p2s2", "p3s1", "p3s2", "p4s1", "p4s2")
 TEST = ("p5s1", "p5s2", "p6s1")
-MIN_COUNTS = 5
 
 
 @lru_cache(maxsize=1)
