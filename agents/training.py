@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from numbers import Integral
+from typing import TYPE_CHECKING
 
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.vec_env import DummyVecEnv
@@ -18,29 +19,35 @@ from agents.policy.inputs import FeatureProjection, InputSettings, describe
 from agents.policy.network import SpotNetwork
 from agents.policy.sb3 import SpotPolicy
 from agents.record import TrainingRecord
+from agents.retrospective import read_retrospective
 from agents.returns import CentredReward, reward_statistics
 from agents.spot_agent import SpotAgent
-from scr2st_env.envs.spot_sampling import SpotSamplingEnv
 from scr2st_env.errors import InputError
 from scr2st_env.gaussian_process import Kernel
+from scr2st_env.reference import N_STATES
 from scr2st_env.rewards.weights import RewardWeights
 
 if TYPE_CHECKING:
     from stable_baselines3.common.callbacks import BaseCallback
 
-    from scr2st_env.reference import CellReference
+    from scr2st_env.envs.slides import ReferenceSource, SlideSource, SpotSets
+    from scr2st_env.envs.spot_sampling import SpotSamplingEnv
+    from scr2st_env.rewards.base import Term
     from scr2st_env.slide import PublicSlide
 
 N_EVALUATIONS = 8
 
 
 def train_spot_agent(
-    slides: Sequence[Any] | None = None,
-    reference: CellReference | None = None,
+    slides: Sequence[SlideSource] | None = None,
+    reference: ReferenceSource | None = None,
     *,
     budget: float = 0.1,
     round_size: int = 1,
     reward: RewardWeights | Mapping[str, float] | None = None,
+    terms: Sequence[Term] = (),
+    excluded: SpotSets | None = None,
+    initial: SpotSets | None = None,
     total_steps: int = 20_000,
     seed: int = 0,
     kernel: Kernel | None = None,
@@ -53,11 +60,14 @@ def train_spot_agent(
     n_epochs: int = 4,
     learning_rate: float = 1e-2,
     gae_lambda: float = 0.5,
-    evaluation_slides: Sequence[Any] | None = None,
+    evaluation_slides: Sequence[SlideSource] | None = None,
     callback: BaseCallback | None = None,
     progress: bool = True,
     n_threads: int | None = None,
-    **environment: Any,
+    features: str | None = "X_patch",
+    embedding: str | None = "X_cell",
+    types: str | None = "X_type",
+    n_states: int = N_STATES,
 ) -> SpotAgent:
     """Train an agent for a named objective and return the best it was.
 
@@ -68,8 +78,11 @@ def train_spot_agent(
 
     Parameters
     ----------
-    slides, reference, budget, round_size, reward
-        As ``SpotSampling-v0`` takes them; slides are retrospective.
+    slides, reference, budget, round_size, reward, terms
+        As ``SpotSampling-v0`` takes them; slides are retrospective, and ``reward="released"`` is
+        refused.
+    excluded, initial
+        As ``SpotSampling-v0`` takes them, of training and evaluation slides.
     total_steps
         Purchases to learn from, over all environments.
     seed
@@ -93,8 +106,8 @@ def train_spot_agent(
         Show a progress bar.
     n_threads
         Threads of torch while training; default: as they are.
-    **environment
-        Further arguments of ``SpotSampling-v0``: ``excluded``, ``initial``, ``terms``, ...
+    features, embedding, types, n_states
+        How paths and AnnData objects are read; see ``SpotSampling-v0``.
 
     Returns
     -------
@@ -108,29 +121,39 @@ def train_spot_agent(
     """
     if total_steps < 1:
         raise InputError(f"total_steps={total_steps}: training needs at least one step")
-    weights = RewardWeights.of(reward)
-    options = {
-        "reference": reference,
-        "budget": budget,
-        "round_size": round_size,
-        "reward": weights,
-        "observation": "compact",
-        "info_mask": False,
-        **environment,
-    }
+    weights = _trainable(reward)
+    retrospective = read_retrospective(
+        slides,
+        reference,
+        evaluation_slides,
+        features=features,
+        embedding=embedding,
+        types=types,
+        n_states=n_states,
+    )
+    make_env = partial(
+        retrospective.environment,
+        excluded=excluded,
+        initial=initial,
+        budget=budget,
+        round_size=round_size,
+        reward=weights,
+        terms=terms,
+        observation="compact",
+        info_mask=False,
+    )
     settings = settings or InputSettings()
     if kernel is not None:
         settings = replace(settings, kernel=kernel)
     n_steps = min(n_steps, -(-total_steps // n_envs))
     with isolated_randomness(seed, n_threads):
-        worlds = [SpotSamplingEnv(slides, **options) for _ in range(n_envs)]
-        played = [slide.public for slide in worlds[0].slides]
-        _check_retrospective(worlds[0])
+        worlds = [make_env(retrospective.slides) for _ in range(n_envs)]
+        played = [slide.public for slide in retrospective.slides]
         agent = untrained_agent(played, settings, width=width, prior_strength=prior_strength)
         statistics = reward_statistics(agent, worlds[0], seed)
         best = BestCheckpoint(
             agent,
-            SpotSamplingEnv(slides if evaluation_slides is None else evaluation_slides, **options),
+            make_env(retrospective.evaluation_slides),
             every=max(total_steps // N_EVALUATIONS, 1),
         )
         model = MaskablePPO(
@@ -155,7 +178,7 @@ def train_spot_agent(
             progress_bar=progress,
         )
     record = TrainingRecord(
-        budget=budget,
+        budget=int(budget) if isinstance(budget, Integral) else float(budget),
         round_size=round_size,
         reward=asdict(weights),
         slides=tuple(slide.name for slide in played),
@@ -193,10 +216,13 @@ def untrained_agent(
     return SpotAgent(network, settings, projection)
 
 
-def _check_retrospective(env: SpotSamplingEnv) -> None:
-    for slide in env.slides:
-        if slide.hidden is None:
-            raise InputError(f"slide {slide.name!r} is live: train on slides that were measured")
+def _trainable(reward: RewardWeights | Mapping[str, float] | None) -> RewardWeights:
+    if isinstance(reward, str) and reward == "released":
+        raise InputError(
+            "reward='released' is for comparison only, no agent is trained for it; "
+            "pass RewardWeights or a mapping of weights"
+        )
+    return RewardWeights.of(reward)
 
 
 def _bank(env: SpotSamplingEnv, agent: SpotAgent) -> SlideBank:

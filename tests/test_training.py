@@ -22,7 +22,7 @@ from agents.checkpoints import BestCheckpoint
 from agents.isolation import isolated_randomness
 from agents.returns import CentredReward, reward_statistics
 from agents.training import untrained_agent
-from scr2st_env import InputError, Slide
+from scr2st_env import CellReference, InputError, Slide
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
 
 TYPES = {"states": 0.0, "types": 1.0, "density": 0.0}
@@ -154,6 +154,43 @@ def test_checkpoints_are_judged_on_the_slides_that_were_named() -> None:
     assert agent.record.score_after == pytest.approx(run_episode(agent, env).reward)
 
 
+def test_excluded_and_initial_spots_may_be_of_either_part() -> None:
+    judged = toy_slide("judged", 4, 9)
+    excluded, initial = {"one": [0, 1], "judged": range(4)}, {"judged": [5], "two": [6]}
+    agent = train_briefly(evaluation_slides=[judged], excluded=excluded, initial=initial)
+    env = SpotSamplingEnv(
+        [judged],
+        toy_reference(),
+        budget=0.15,
+        excluded={"judged": range(4)},
+        initial={"judged": [5]},
+    )
+    assert agent.record is not None
+    assert agent.record.score_after == pytest.approx(run_episode(agent, env).reward)
+    for argument in ("excluded", "initial"):
+        with pytest.raises(InputError, match=f"{argument} names slide 'three'.*one.*two.*judged"):
+            train_briefly(evaluation_slides=[judged], **{argument: {"three": [1]}})
+
+
+def test_files_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def from_anndata(source: Any, **_: Any) -> Slide:
+        read.append(str(source))
+        return toy_slide(str(source), 5, len(read))
+
+    def reference_from_anndata(source: Any, **_: Any) -> CellReference:
+        read.append(str(source))
+        return toy_reference()
+
+    monkeypatch.setattr(Slide, "from_anndata", from_anndata)
+    monkeypatch.setattr(CellReference, "from_anndata", reference_from_anndata)
+    agent = train_spot_agent(["one", "two"], "atlas", evaluation_slides=["judged"], **SHORT)
+    assert sorted(read) == ["atlas", "judged", "one", "two"]
+    assert agent.record is not None
+    assert agent.record.slides == ("one", "two")
+
+
 def test_returns_are_gains_over_the_start() -> None:
     env = SpotSamplingEnv([toy_slide("one", 6, 1)], toy_reference(), budget=8)
     agent = untrained_agent([env.slides[0].public])
@@ -218,3 +255,12 @@ def test_training_needs_steps_and_measured_slides() -> None:
         train_briefly(total_steps=0)
     with pytest.raises(InputError, match="'one' is live: train on"):
         train_spot_agent([toy_slide("one").live()], toy_reference(), **SHORT)
+    with pytest.raises(InputError, match="'judged' is live: train on"):
+        train_briefly(evaluation_slides=[toy_slide("judged").live()])
+
+
+def test_the_released_formula_is_not_trained_for() -> None:
+    with pytest.raises(InputError, match="'released' is for comparison only"):
+        train_briefly(reward="released")
+    with pytest.raises(InputError, match="'relaesed'"):
+        train_briefly(reward="relaesed")
