@@ -17,7 +17,7 @@ class TrainingRecord:
     round_size
         Spots per round.
     reward
-        Weights of the reward, by name.
+        Weights of all terms of the reward, added ones included, by name.
     slides, steps, seed
         Names of the training slides, environment steps, seed.
     score_before, score_after

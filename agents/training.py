@@ -180,7 +180,7 @@ def train_spot_agent(
     record = TrainingRecord(
         budget=int(budget) if isinstance(budget, Integral) else float(budget),
         round_size=round_size,
-        reward=asdict(weights),
+        reward=_objective(weights, terms),
         slides=tuple(slide.name for slide in played),
         steps=model.num_timesteps,
         seed=seed,
@@ -223,6 +223,12 @@ def _trainable(reward: RewardWeights | Mapping[str, float] | None) -> RewardWeig
             "pass RewardWeights or a mapping of weights"
         )
     return RewardWeights.of(reward)
+
+
+def _objective(weights: RewardWeights, terms: Sequence[Term]) -> dict[str, float]:
+    """Return the weight of every term by name; a term of weight 0 was not built."""
+    added = {term.name: term.weight for term in terms if term.weight > 0}
+    return {name: float(weight) for name, weight in (asdict(weights) | added).items()}
 
 
 def _bank(env: SpotSamplingEnv, agent: SpotAgent) -> SlideBank:

@@ -24,6 +24,7 @@ from agents.returns import CentredReward, reward_statistics
 from agents.training import untrained_agent
 from scr2st_env import CellReference, InputError, Slide
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
+from scr2st_env.rewards import SpatialDensity
 
 TYPES = {"states": 0.0, "types": 1.0, "density": 0.0}
 SHORT: dict[str, Any] = {
@@ -230,6 +231,21 @@ def test_the_prediction_objective_needs_no_reference() -> None:
     agent = train_spot_agent([toy_slide("one", 5, 1)], reward=objective, **SHORT)
     assert agent.record is not None
     assert agent.record.reward["prediction"] == 1
+
+
+def test_the_record_tells_of_added_terms() -> None:
+    class Again(SpatialDensity):
+        name = "again"
+
+    class Idle(SpatialDensity):
+        name = "idle"
+
+    agent = train_briefly(reward=TYPES, terms=[Again(2.0), Idle(0.0)])
+    assert agent.record is not None
+    assert {name: weight for name, weight in agent.record.reward.items() if weight} == {
+        "types": 1.0,
+        "again": 2.0,
+    }
 
 
 def test_a_trained_agent_survives_the_disk_with_its_record(tmp_path: Path) -> None:
