@@ -167,6 +167,22 @@ def test_the_projection_whitens_the_training_slides() -> None:
     np.testing.assert_allclose(np.cov(looks, rowvar=False), np.eye(4), atol=1e-3)
 
 
+def test_features_that_repeat_one_another_add_no_components() -> None:
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(3, 8))
+
+    def repetitive(name: str, n_independent: int) -> Slide:
+        values = rng.normal(size=(64, 8))
+        if n_independent < 8:
+            values = values[:, :n_independent] @ mixing[:n_independent]
+        return toy_slide(name).with_features(values, "toy")
+
+    projection = FeatureProjection.fit([repetitive("one", 3).public], 8)
+    assert projection.n_components == 3
+    other = projection.apply(repetitive("two", 8).public)
+    assert np.abs(other).max() < 100  # a component of rounding errors would be in the thousands
+
+
 def make_bank() -> tuple[list[Slide], SlideBank]:
     slides = [toy_slide("one", 5, 1), toy_slide("two", 7, 2)]
     projection = FeatureProjection.fit([slide.public for slide in slides], 4)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scr2st_env.slide import PublicSlide
 
 SEEN = 0.99  # how much of itself a measured spot shows; 1 would have an infinite logarithm
+NEGLIGIBLE = 1e-6  # of the largest variance: below it, float32 features show only rounding
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ class FeatureProjection:
             first.n_features, first.n_features
         )
         variance, axes = np.linalg.eigh(covariance)
-        kept = [k for k in range(-1, -1 - min(n_components, variance.size), -1) if variance[k] > 0]
+        leading = range(-1, -1 - min(n_components, variance.size), -1)
+        kept = [k for k in leading if variance[k] > NEGLIGIBLE * variance[-1]]
         components = axes[:, kept] / np.sqrt(variance[kept])
         return cls(first.encoder, components.astype(np.float32))
 
