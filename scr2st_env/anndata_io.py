@@ -70,6 +70,27 @@ def raw_counts(adata: AnnData, where: str, layer: str | None = None) -> Any:
     return counts
 
 
+def cell_type_labels(adata: AnnData, column: str, where: str) -> list[str]:
+    """Return the cell type of each cell of an atlas, (M,).
+
+    Raises
+    ------
+    InputError
+        If there is no such column in ``obs``, or a cell has no label in it.
+    """
+    if column not in adata.obs:
+        have = ", ".join(adata.obs.columns) or "no columns"
+        raise InputError(f"{where} has no obs[{column!r}]; it has {have}")
+    labels = adata.obs[column]
+    n_missing = int(labels.isna().sum())
+    if n_missing:
+        raise InputError(
+            f"{where} has {n_missing} of {len(labels)} cells without a label in obs[{column!r}]; "
+            f"label them, or drop them: adata[adata.obs[{column!r}].notna()]"
+        )
+    return list(labels.astype(str))
+
+
 def _matrix(adata: AnnData, key: str, where: str, how: str) -> Any:
     if key not in adata.obsm:
         have = ", ".join(sorted(adata.obsm)) or "none"
@@ -138,7 +159,8 @@ def slide_arrays(
     name
         Default: the file's stem, else the only key of ``uns["spatial"]``.
     patient
-        Default: ``obs["patient"]`` where it has one value, else the slide's name.
+        Default: ``obs["patient"]`` where it has one value (missing ones left aside), else the
+        slide's name.
     live
         Read no expression, even where there is some. A source with neither counts nor anything
         derived from them is live without being told.
@@ -231,5 +253,5 @@ def _refuse_without_counts(
 def _single(adata: AnnData, column: str) -> str | None:
     if column not in adata.obs:
         return None
-    values = adata.obs[column].astype(str).unique()
+    values = adata.obs[column].dropna().astype(str).unique()
     return str(values[0]) if len(values) == 1 else None

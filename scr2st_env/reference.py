@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -72,7 +72,7 @@ class CellReference(Shared):
         embedding
             (M, E).
         labels
-            Cell type of each cell, (M,).
+            Cell type of each cell, (M,); every cell has one.
         n_states
             Number of cell states, C.
         type_names
@@ -87,42 +87,10 @@ class CellReference(Shared):
         Raises
         ------
         InputError
-            If there are fewer different cells than states, fewer than two types, or bad values.
+            If there are fewer different cells than states, fewer than two types, a cell without a
+            label, or bad values.
         """
-        from sklearn.cluster import KMeans
-
-        cells = finite_matrix(embedding, "reference: embedding")
-        names = np.asarray(labels, dtype=np.str_)
-        if names.shape != (len(cells),):
-            raise InputError(f"reference: {names.size} cell-type labels for {len(cells)} cells")
-        if not 1 <= n_states <= len(cells):
-            raise InputError(
-                f"reference: n_states={n_states} but there are {len(cells)} cells; "
-                "ask for at most as many states as cells"
-            )
-        kinds = tuple(type_names) if type_names is not None else tuple(sorted(set(names.tolist())))
-        if len(set(kinds)) < len(kinds):
-            raise InputError(f"reference: type_names repeat: {', '.join(kinds)}")
-        if len(kinds) < 2:
-            raise InputError(f"reference: needs at least two cell types, has {list(kinds)}")
-        code = {kind: index for index, kind in enumerate(kinds)}
-        unknown = sorted(set(names.tolist()) - set(kinds))
-        if unknown:
-            raise InputError(f"reference: cell type {unknown[0]!r} is not among type_names")
-        n_distinct = len(np.unique(cells, axis=0))
-        if n_distinct < n_states:
-            raise InputError(
-                f"reference: n_states={n_states} but only {n_distinct} cells differ; ask for fewer"
-            )
-        model = KMeans(n_states, n_init=4, random_state=seed).fit(cells)
-        spread = float(np.sqrt(model.inertia_ / len(cells)))
-        return cls(
-            embedding=cells,
-            cell_types=frozen(np.array([code[name] for name in names.tolist()], np.int32)),
-            type_names=kinds,
-            states=finite_matrix(model.cluster_centers_, "reference: states"),
-            bandwidth=spread if spread > 0 else 1.0,
-        )
+        return cls._build(embedding, labels, n_states, type_names, seed, "reference:")
 
     @classmethod
     def from_anndata(
@@ -156,7 +124,7 @@ class CellReference(Shared):
         InputError
             Naming what is missing, in which file, and how to make it.
         """
-        from scr2st_env.anndata_io import read_h5ad
+        from scr2st_env.anndata_io import cell_type_labels, read_h5ad
 
         adata, where = read_h5ad(source)
         where = f"reference ({where})"
@@ -164,9 +132,60 @@ class CellReference(Shared):
             raise InputError(
                 f"{where} has no obsm[{embedding!r}]; run 'scr2st embed' or name another key"
             )
-        if cell_type not in adata.obs:
+        labels = cell_type_labels(adata, cell_type, where)
+        return cls._build(adata.obsm[embedding], labels, n_states, None, seed, f"{where}:")
+
+    @classmethod
+    def _build(
+        cls,
+        embedding: ArrayLike,
+        labels: Sequence[str],
+        n_states: int,
+        type_names: Sequence[str] | None,
+        seed: int,
+        where: str,
+    ) -> CellReference:
+        from sklearn.cluster import KMeans
+
+        cells = finite_matrix(embedding, f"{where} embedding")
+        codes, kinds = _coded(labels, type_names, len(cells), where)
+        n_distinct = len(np.unique(cells, axis=0))
+        if not 1 <= n_states <= n_distinct:
             raise InputError(
-                f"{where} has no obs[{cell_type!r}]; it has {', '.join(adata.obs.columns)}"
+                f"{where} n_states={n_states} but there are {len(cells)} cells, {n_distinct} of "
+                f"them different; pass n_states= between 1 and {n_distinct}"
             )
-        labels: Any = adata.obs[cell_type].astype(str).tolist()
-        return cls.make(adata.obsm[embedding], labels, n_states=n_states, seed=seed)
+        model = KMeans(n_states, n_init=4, random_state=seed).fit(cells)
+        spread = float(np.sqrt(model.inertia_ / len(cells)))
+        return cls(
+            embedding=cells,
+            cell_types=codes,
+            type_names=kinds,
+            states=finite_matrix(model.cluster_centers_, f"{where} states"),
+            bandwidth=spread if spread > 0 else 1.0,
+        )
+
+
+def _coded(
+    labels: Sequence[str], type_names: Sequence[str] | None, n_cells: int, where: str
+) -> tuple[IntArray, tuple[str, ...]]:
+    """Index of each cell's type, (M,), and the names of the types."""
+    given = list(labels)
+    if len(given) != n_cells:
+        raise InputError(f"{where} {len(given)} cell-type labels for {n_cells} cells")
+    missing = [index for index, label in enumerate(given) if not isinstance(label, str)]
+    if missing:
+        raise InputError(
+            f"{where} {len(missing)} of {n_cells} labels are no text (first: cell {missing[0]}, "
+            f"{given[missing[0]]!r}); label these cells or leave them out"
+        )
+    kinds = tuple(type_names) if type_names is not None else tuple(sorted(set(given)))
+    if len(set(kinds)) < len(kinds):
+        raise InputError(f"{where} type_names repeat: {', '.join(kinds)}")
+    if len(kinds) < 2:
+        raise InputError(f"{where} needs at least two cell types, has {list(kinds)}")
+    unknown = sorted(set(given) - set(kinds))
+    if unknown:
+        raise InputError(f"{where} cell type {unknown[0]!r} is not among type_names")
+    code = {kind: index for index, kind in enumerate(kinds)}
+    return frozen(np.array([code[label] for label in given], np.int32)), kinds

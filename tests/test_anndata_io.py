@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import anndata
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from scr2st_env import CellReference, InputError, Slide
+from scr2st_env.embedders import TypeComposition
 
 UM_PER_PX = 0.5
 N_SPOTS, N_GENES = 9, 6
@@ -208,6 +210,10 @@ def test_the_patient_is_the_one_value_of_its_column_else_the_slide() -> None:
     adata.obs["patient"] = ["P"] * 8 + ["Q"]
     assert Slide.from_anndata(adata).patient == "lib"
     assert Slide.from_anndata(adata, patient="R").patient == "R"
+    adata.obs["patient"] = [np.nan] * 9
+    assert Slide.from_anndata(adata).patient == "lib"
+    adata.obs["patient"] = pd.Categorical(["P"] * 8 + [None])
+    assert Slide.from_anndata(adata).patient == "P"
 
 
 def test_a_spot_with_few_counts_cannot_be_bought_and_is_never_nan() -> None:
@@ -328,6 +334,19 @@ def test_what_a_reference_lacks_is_named(tmp_path: Path) -> None:
         CellReference.from_anndata(path, embedding="X_scvi")
     with pytest.raises(InputError, match=r"has no obs\['kind'\]; it has cell_type"):
         CellReference.from_anndata(path, cell_type="kind")
+    with pytest.raises(
+        InputError, match=r"r.h5ad\): n_states=100 but there are 20 cells.*n_states="
+    ):
+        CellReference.from_anndata(path)
+
+
+@pytest.mark.parametrize("reader", [CellReference.from_anndata, TypeComposition().fit])
+def test_a_cell_without_a_type_is_not_of_a_type_called_nan(tmp_path: Path, reader: Any) -> None:
+    adata = atlas()
+    adata.X = sparse.csr_matrix(np.ones((20, 2)))
+    adata.obs["cell_type"] = pd.Categorical(["a", "b", None, "a"] * 5)
+    with pytest.raises(InputError, match=r"r.h5ad\) has 5 of 20 cells without a label.*notna\(\)"):
+        reader(write(adata, tmp_path / "r.h5ad"))
 
 
 @pytest.mark.real_data

@@ -322,9 +322,16 @@ LABELS = ["a", "b"] * 3
     ("cells", "labels", "options", "message"),
     [
         (CELLS, LABELS[:4], {}, "4 cell-type labels for 6 cells"),
+        (CELLS, [*LABELS[:5], None], {}, "1 of 6 labels are no text (first: cell 5, None)"),
+        (CELLS, [np.nan, *LABELS[1:]], {}, "1 of 6 labels are no text (first: cell 0, nan)"),
         (CELLS, LABELS, {"n_states": 7}, "n_states=7 but there are 6 cells"),
         (CELLS, LABELS, {"n_states": 0}, "n_states=0"),
-        (CELLS * 0, LABELS, {"n_states": 2}, "only 1 cells differ"),
+        (
+            CELLS * 0,
+            LABELS,
+            {"n_states": 2},
+            "1 of them different; pass n_states=",
+        ),
         (CELLS, ["a"] * 6, {"n_states": 2}, "at least two cell types"),
         (CELLS, LABELS, {"n_states": 2, "type_names": ["a", "c"]}, "'b' is not among type_names"),
         (CELLS, LABELS, {"n_states": 2, "type_names": ["a", "a", "b"]}, "type_names repeat"),

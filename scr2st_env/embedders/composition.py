@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from scipy.optimize import nnls
 
-from scr2st_env.anndata_io import read_h5ad
+from scr2st_env.anndata_io import cell_type_labels, read_h5ad
 from scr2st_env.arrays import FloatArray, finite_matrix
 from scr2st_env.embedders.profiles import Profiles, shared_genes
 from scr2st_env.embedders.storage import load_arrays, save_arrays
@@ -78,17 +78,12 @@ class TypeComposition:
         Raises
         ------
         InputError
-            If there are no labels, fewer than two types, or too few shared genes.
+            If a cell has no label, or there are fewer than two types, or too few shared genes.
         """
         adata, where = read_h5ad(reference)
-        if cell_type not in adata.obs:
-            raise InputError(
-                f"reference ({where}) has no obs[{cell_type!r}]; it has "
-                f"{', '.join(adata.obs.columns) or 'no columns'}"
-            )
+        labels = np.array(cell_type_labels(adata, cell_type, f"reference ({where})"))
         cells = Profiles.read(adata, "cells")
         genes = shared_genes(cells, [Profiles.read(slide, "spots") for slide in slides])
-        labels = adata.obs[cell_type].astype(str).to_numpy()
         self.type_names: tuple[str, ...] = tuple(sorted(set(labels.tolist())))
         if len(self.type_names) < 2:
             raise InputError(f"reference ({where}) needs at least two cell types")
