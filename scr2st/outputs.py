@@ -1,7 +1,8 @@
 """Where a command writes: a new file for each input, never the input itself."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from scr2st_env.errors import InputError
@@ -39,10 +40,16 @@ def one_output_each(inputs: Sequence[Path], folder: Path) -> list[Path]:
     return outputs
 
 
-def first_missing(path: Path) -> Path | None:
-    """Return the topmost folder that making ``path`` would make; None if it exists."""
-    missing = [folder for folder in (path, *path.absolute().parents) if not folder.exists()]
-    return missing[-1] if missing else None
+def missing_folders(path: Path) -> list[Path]:
+    """Return the folders that making ``path`` would make, the deepest first."""
+    return [folder for folder in (path, *path.parents) if not folder.exists()]
+
+
+def remove_while_empty(folders: Iterable[Path]) -> None:
+    """Remove folders in this order, up to the first that holds something."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def must_be_writable(path: Path) -> None:

@@ -1,6 +1,5 @@
 """What ``demo`` and ``benchmark`` share: check, run, report, and say what took how long."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ from pathlib import Path
 import typer
 
 from benchmarks.config import BenchmarkConfig
-from scr2st.outputs import first_missing, must_be_writable
+from scr2st.outputs import missing_folders, must_be_writable, remove_while_empty
 from scr2st_env.errors import InputError
 
 
@@ -71,18 +70,23 @@ def check_names(config: BenchmarkConfig) -> None:
 
 @contextmanager
 def no_claim_on_failure(folder: Path) -> Iterator[None]:
-    """Remove a folder that did not exist before, when wrong input stopped all work in it.
+    """Leave no trace of a run in which wrong input stopped all work.
 
     A run marks its folder with its configuration; left behind without a result, that would be in
-    the way of the corrected run. Whatever was computed stays, to be continued.
+    the way of the corrected run. Whatever was computed stays, to be continued, and so does all
+    that was there before or that other runs put beside it.
     """
-    made = first_missing(folder)
+    from benchmarks.results import CONFIG
+
+    claim = folder / CONFIG
+    claimed, made = claim.exists(), missing_folders(folder)
     try:
         yield
     except InputError:
-        files = [path.name for path in folder.rglob("*") if path.is_file()]
-        if made is not None and files in ([], ["config.json"]):
-            shutil.rmtree(made, ignore_errors=True)
+        if not claimed and {path for path in folder.rglob("*") if path.is_file()} <= {claim}:
+            claim.unlink(missing_ok=True)
+            inside = sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True)
+            remove_while_empty([*inside, *made])
         raise
 
 

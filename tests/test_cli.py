@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from PIL import Image
 import scr2st_env
 from scr2st import cli
 from scr2st.many_values import one_value_each
+from scr2st.stages import no_claim_on_failure
+from scr2st_env.errors import InputError
 
 COMMANDS = ("demo", "features", "embed", "train", "benchmark", "info")
 HEAVY = ("torch", "anndata", "sklearn", "matplotlib", "pandas", "stable_baselines3", "skimage")
@@ -329,6 +331,29 @@ def test_a_killed_write_leaves_no_half_file(tmp_path: Path, earlier: str | None)
         assert writer.stdout.readline() == "half\n"
         writer.send_signal(signal.SIGKILL)
     assert (target.read_text() if target.exists() else None) == earlier
+
+
+def fail_with(run: Path, files: Mapping[Path, str]) -> None:
+    """Write files as a run does that stops at wrong input."""
+    with pytest.raises(InputError, match="wrong"), no_claim_on_failure(run):
+        write_and_fail(files)
+
+
+def write_and_fail(files: Mapping[Path, str]) -> None:
+    for path, content in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    raise InputError("wrong")
+
+
+def test_a_failed_run_removes_its_own_claim_and_nothing_of_other_runs(tmp_path: Path) -> None:
+    mine, other = tmp_path / "results" / "mine", tmp_path / "results" / "other"
+    fail_with(mine, {mine / "config.json": "{}", other / "config.json": "{}"})
+    assert set(contents(tmp_path / "results")) == {"other", "other/config.json"}
+    fail_with(other, {})
+    assert (other / "config.json").exists()
+    fail_with(mine, {mine / "config.json": "{}", mine / "units" / "C2.jsonl": "computed"})
+    assert set(contents(mine)) == {"config.json", "units", "units/C2.jsonl"}
 
 
 # --- the job ------------------------------------------------------------------------------------
