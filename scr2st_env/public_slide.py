@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scr2st_env.arrays import BoolArray, FloatArray, Shared, frozen
+from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,10 +26,27 @@ class SlideImage(Shared):
         RGB, uint8, shape (height, width, 3).
     scale
         Pixels per coordinate unit: ``coordinates * scale`` is a position (x, y) in ``pixels``.
+
+    Raises
+    ------
+    InputError
+        If the pixels have another type or shape, or the scale is not positive.
     """
 
     pixels: NDArray[np.uint8]  # (height, width, 3)
     scale: float
+
+    def __post_init__(self) -> None:
+        """Check both, and keep a read-only copy of the pixels."""
+        pixels = np.asarray(self.pixels)
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+            raise InputError(
+                "the pixels of a slide's image must be uint8, (height, width, 3), got "
+                f"{pixels.dtype}, {pixels.shape}"
+            )
+        if not (np.isfinite(self.scale) and self.scale > 0):
+            raise InputError(f"the image's scale must be a positive number, got {self.scale}")
+        object.__setattr__(self, "pixels", frozen(pixels))
 
 
 @dataclass(frozen=True, eq=False)

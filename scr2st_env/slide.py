@@ -108,7 +108,7 @@ class Slide(Shared):
         name
             Unique among the slides used together.
         coordinates
-            (N, 2), micrometres where known.
+            (N, 2), micrometres where known; no two spots lie at one place.
         features
             (N, D) patch features; None for a slide without an image.
         counts
@@ -149,6 +149,7 @@ class Slide(Shared):
         n_spots = len(xy)
         if n_spots == 0 or xy.shape[1] != 2:
             raise InputError(f"{where} coordinates must be (N, 2) with N >= 1, got {xy.shape}")
+        _refuse_shared_places(xy, where)
         names = np.asarray(
             spot_names if spot_names is not None else np.arange(n_spots), dtype=np.str_
         )
@@ -176,7 +177,7 @@ class Slide(Shared):
             spot_names=frozen(names),
             measurable=frozen(can_buy),
             tissue_density=density,
-            pitch=_pitch(xy, where) if pitch is None else _positive(pitch, f"{where} pitch"),
+            pitch=_pitch(xy) if pitch is None else _positive(pitch, f"{where} pitch"),
             patient=patient or name,
             encoder=encoder,
             image=image,
@@ -322,7 +323,19 @@ def _positive(value: float, name: str) -> float:
     return float(value)
 
 
-def _pitch(coordinates: FloatArray, where: str) -> float:
+def _refuse_shared_places(coordinates: FloatArray, where: str) -> None:
+    order = np.lexsort(coordinates.T)
+    same = np.flatnonzero((coordinates[order[1:]] == coordinates[order[:-1]]).all(axis=1))
+    if same.size:
+        one, other = sorted(order[same[0] : same[0] + 2].tolist())
+        x, y = coordinates[one].tolist()
+        raise InputError(
+            f"{where} spots {one} and {other} lie at one place ({x:g}, {y:g}), as do {same.size} "
+            "pairs in all; give every spot its own coordinates, or drop or merge these spots"
+        )
+
+
+def _pitch(coordinates: FloatArray) -> float:
     """Median distance to the four nearest spots; 1 for a single spot, which has no neighbour.
 
     Four, because registration to the image shakes the lattice: the nearest of all comes out
@@ -331,10 +344,7 @@ def _pitch(coordinates: FloatArray, where: str) -> float:
     if len(coordinates) == 1:
         return 1.0
     distances, _ = cKDTree(coordinates).query(coordinates, k=min(5, len(coordinates)))
-    pitch = float(np.median(distances[:, 1:]))
-    if pitch <= 0:
-        raise InputError(f"{where} most spots share their coordinates; spots must be distinct")
-    return pitch
+    return float(np.median(distances[:, 1:]))
 
 
 def _tissue_density(values: ArrayLike | None, n_spots: int, where: str) -> FloatArray:

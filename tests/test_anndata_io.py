@@ -334,17 +334,15 @@ def test_what_a_reference_lacks_is_named(tmp_path: Path) -> None:
         CellReference.from_anndata(path, embedding="X_scvi")
     with pytest.raises(InputError, match=r"has no obs\['kind'\]; it has cell_type"):
         CellReference.from_anndata(path, cell_type="kind")
-    with pytest.raises(
-        InputError, match=r"r.h5ad\): n_states=100 but there are 20 cells.*n_states="
-    ):
+    with pytest.raises(InputError, match=r"r.h5ad\): n_states=100 but .* 20 cells.*n_states="):
         CellReference.from_anndata(path)
 
 
 @pytest.mark.parametrize("reader", [CellReference.from_anndata, TypeComposition().fit])
 def test_a_cell_without_a_type_is_not_of_a_type_called_nan(tmp_path: Path, reader: Any) -> None:
-    adata = atlas()
-    adata.X = sparse.csr_matrix(np.ones((20, 2)))
-    adata.obs["cell_type"] = pd.Categorical(["a", "b", None, "a"] * 5)
+    labels = pd.Categorical(["a", "b", None, "a"] * 5)
+    obs = pd.DataFrame({"cell_type": labels}, index=[f"c{index}" for index in range(20)])
+    adata = AnnData(sparse.csr_matrix(np.ones((20, 2))), obs=obs, obsm=dict(atlas().obsm))
     with pytest.raises(InputError, match=r"r.h5ad\) has 5 of 20 cells without a label.*notna\(\)"):
         reader(write(adata, tmp_path / "r.h5ad"))
 

@@ -128,7 +128,7 @@ def test_a_single_spot_has_pitch_one() -> None:
 
 places = arrays(
     np.float64, st.tuples(st.integers(2, 12), st.just(2)), elements=st.floats(-1e4, 1e4, width=32)
-)
+).filter(lambda xy: len(np.unique(xy.astype(np.float32), axis=0)) == len(xy))
 
 
 @given(places)
@@ -238,7 +238,11 @@ def full(**changes: object) -> dict:
         ({"coordinates": [[0, 0], [1]]}, "coordinates must be a table of numbers"),
         ({"coordinates": [["a", "b"]]}, "coordinates must be a table of numbers"),
         ({"coordinates": [[0, 0], [np.nan, 1]]}, "1 rows (first: row 1)"),
-        ({"coordinates": np.zeros((6, 2))}, "most spots share their coordinates"),
+        ({"coordinates": np.zeros((6, 2))}, "spots 0 and 1 lie at one place (0, 0), as do 5 pairs"),
+        (
+            {"coordinates": [[5, 7], [1, 7], [9, 9], [1, 7]], "pitch": 3.0},
+            "spots 1 and 3 lie at one place (1, 7)",
+        ),
         ({"pitch": 0}, "pitch must be a positive number, got 0"),
         ({"pitch": np.inf}, "pitch must be a positive number"),
         ({"features": np.zeros((3, 2))}, "features has 3 rows, but there are 4"),
@@ -279,6 +283,32 @@ def test_a_picture_is_placed_by_its_scale() -> None:
     image = SlideImage(np.zeros((10, 20, 3), np.uint8), scale=0.1)
     public = Slide.make("s", PLACES, image=image).public
     assert (public.coordinates * public.image.scale).max() <= 10
+
+
+def test_a_picture_is_frozen_and_keeps_nothing_of_what_it_is_given() -> None:
+    pixels = np.zeros((4, 5, 3), np.uint8)
+    image = SlideImage(pixels, scale=1)
+    pixels[:] = 9
+    assert not image.pixels.any()
+    with pytest.raises(ValueError, match="read-only"):
+        image.pixels[0] = 1
+
+
+@pytest.mark.parametrize(
+    ("pixels", "scale", "message"),
+    [
+        (np.zeros((4, 5, 3)), 1.0, "uint8, (height, width, 3), got float64, (4, 5, 3)"),
+        (np.zeros((4, 5, 4), np.uint8), 1.0, "got uint8, (4, 5, 4)"),
+        (np.zeros((4, 5), np.uint8), 1.0, "got uint8, (4, 5)"),
+        (np.zeros((0, 5, 3), np.uint8), 1.0, "got uint8, (0, 5, 3)"),
+        (np.zeros((4, 5, 3), np.uint8), 0.0, "scale must be a positive number"),
+        (np.zeros((4, 5, 3), np.uint8), np.nan, "scale must be a positive number"),
+    ],
+)
+def test_a_wrong_picture_is_refused(pixels: NDArray, scale: float, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        SlideImage(pixels, scale)
+    assert message in str(caught.value)
 
 
 def test_cell_states_are_centroids_and_the_bandwidth_their_typical_distance() -> None:
