@@ -132,7 +132,14 @@ def run_episode(
 
 
 def _introduce(player: Any, world: Any, observation: Any, seed: int) -> None:
-    """Tell the player what it may know of the slide, and an oracle what it alone may."""
+    """Tell the player what it may know of the slide, and an oracle what it alone may.
+
+    A Stable-Baselines3 model whose policy knows slides by their number is asked whether it knows
+    this one: another one of the same size would be played without a word.
+    """
+    check = getattr(getattr(player, "policy", None), "check_slide", None)
+    if check is not None:
+        check(int(observation["slide"]), world.public_slide, int(world.budget_spots))
     if hasattr(player, "begin_episode"):
         player.begin_episode(
             world.public_slide, int(world.budget_spots), int(world.round_size), seed % SEED_LIMIT

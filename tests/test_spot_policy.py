@@ -263,6 +263,30 @@ def test_the_policy_in_maskable_ppo_agrees_with_the_agent() -> None:
     torch.testing.assert_close(value, model.policy.predict_values(tensors))
 
 
+def test_a_model_refuses_slides_and_budgets_that_it_was_not_made_for() -> None:
+    from sb3_contrib import MaskablePPO
+
+    slides = [toy_slide("one", 6, 1), toy_slide("two", 6, 2)]
+    env = make_env(slides)
+    agent = untrained_agent([slide.public for slide in slides])
+    model = MaskablePPO(
+        SpotPolicy,
+        env,
+        policy_kwargs={"network": agent.network, "bank": _bank(env, agent)},
+        device="cpu",
+    )
+    run_episode(model, env, slide="one")
+    others = [
+        make_env([toy_slide("one", 6, 9), slides[1]]),
+        make_env(slides[::-1]),
+        make_env(slides, budget=0.3),
+        make_env([*slides, toy_slide("three", 6, 3)]),
+    ]
+    for other, name in zip(others, ["one", "one", "one", "three"], strict=True):
+        with pytest.raises(InputError, match=f"slide '{name}' with a budget of .* not what this"):
+            run_episode(model, other, slide=name)
+
+
 def test_the_policy_says_which_observation_it_needs() -> None:
     from sb3_contrib import MaskablePPO
 

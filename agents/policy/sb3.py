@@ -18,6 +18,8 @@ from scr2st_env.errors import InputError
 if TYPE_CHECKING:
     from stable_baselines3.common.type_aliases import Schedule
 
+    from scr2st_env.slide import PublicSlide
+
 
 class SpotContextExtractor(BaseFeaturesExtractor):
     """From compact observations to what the network looks at; nothing in it is learned.
@@ -72,6 +74,7 @@ class SpotPolicy(MaskableActorCriticPolicy):
         bank: SlideBank,
     ) -> None:
         self._given = [network]  # in a list: modules cannot be set before the base class is made
+        self._keys = bank.keys
         super().__init__(
             observation_space,
             action_space,
@@ -79,6 +82,30 @@ class SpotPolicy(MaskableActorCriticPolicy):
             features_extractor_class=SpotContextExtractor,
             features_extractor_kwargs={"bank": bank},
         )
+
+    def check_slide(self, row: int, slide: PublicSlide, budget: int) -> None:
+        """Check that the policy describes the slide that an episode begins on.
+
+        Compact observations name a slide by its number alone, so the runner asks this once per
+        episode.
+
+        Parameters
+        ----------
+        row
+            Number of the slide in observations.
+        slide, budget
+            Of the episode.
+
+        Raises
+        ------
+        InputError
+            If it was made for another slide, or another budget, of this number.
+        """
+        if self._keys[row : row + 1] != ((slide.fingerprint, budget),):
+            raise InputError(
+                f"slide {slide.name!r} with a budget of {budget} is not what this model was made "
+                f"for (slide {row} of its environment); let a SpotAgent play, or make a model anew"
+            )
 
     def _build(self, lr_schedule: Schedule) -> None:
         self.mlp_extractor: Any = self._given.pop()
