@@ -44,9 +44,11 @@ def embed(
     cell_type: Annotated[
         str, typer.Option(metavar="COLUMN", help="obs column of the reference's labels.")
     ] = "cell_type",
-    components: Annotated[int, typer.Option(metavar="E", help="Dimensions of the embedding.")] = 16,
+    components: Annotated[
+        int, typer.Option(min=1, metavar="E", help="Dimensions of the embedding.")
+    ] = 16,
     genes: Annotated[
-        int, typer.Option(metavar="G", help="Most variable shared genes to use.")
+        int, typer.Option(min=1, metavar="G", help="Most variable shared genes to use.")
     ] = 2000,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the new files.")

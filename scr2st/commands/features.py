@@ -1,5 +1,6 @@
 """``scr2st features``: describe the H&E patch of every spot."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,8 @@ import typer
 
 from scr2st.outputs import one_output_each
 from scr2st_env.errors import InputError
+
+EVERY_CORE = -1
 
 
 def features(
@@ -51,6 +54,12 @@ def features(
     outputs = one_output_each(slides, output)
     if image is not None and len(slides) > 1:
         raise InputError(f"--image {image} is of one slide; run its slide alone")
+    if patch_um is not None and patches is not None:
+        raise InputError("--patch-um cuts patches from an image; leave it out with --patches")
+    if patch_um is not None and not 0 < patch_um < math.inf:
+        raise InputError(f"--patch-um {patch_um:g} is no side of a patch; take one above 0")
+    if jobs < 1 and jobs != EVERY_CORE:
+        raise InputError(f"--jobs {jobs}: name a number from 1, or {EVERY_CORE} for every core")
     from scr2st_env.encoders.base import get_encoder
     from scr2st_env.encoders.featurise import featurise_anndata
     from scr2st_env.files import replacing

@@ -1,5 +1,6 @@
 """``scr2st train``: an agent from slides that were fully measured in the past."""
 
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ from scr2st_env.errors import InputError
 
 IMAGE_FREE = "none"
 PREDICTION_ALONE = {"states": 0.0, "types": 0.0, "density": 0.0, "prediction": 1.0}
+MAX_SEED = 2**32 - 1  # of the libraries
 
 
 class Objective(StrEnum):
@@ -53,12 +55,22 @@ def train(
         ),
     ] = Objective.REWARD,
     budget: Annotated[
-        float,
-        typer.Option(metavar="B", help="Share of a slide's spots, or (from 1) a number of spots."),
-    ] = 0.1,
-    round_size: Annotated[int, typer.Option(metavar="K", help="Spots sequenced together.")] = 1,
-    steps: Annotated[int, typer.Option(metavar="N", help="Purchases to learn from.")] = 20_000,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of everything random.")] = 0,
+        str,
+        typer.Option(
+            metavar="B",
+            help="A share of each slide's spots (0.1; 1.0 is all of them) or a number of spots "
+            "(40; 1 is one spot).",
+        ),
+    ] = "0.1",
+    round_size: Annotated[
+        int, typer.Option(min=1, metavar="K", help="Spots sequenced together.")
+    ] = 1,
+    steps: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Purchases to learn from.")
+    ] = 20_000,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MAX_SEED, metavar="N", help="Of everything random.")
+    ] = 0,
     features: Annotated[
         str, typer.Option(metavar="KEY", help="obsm key of the patch features; 'none': no image.")
     ] = "X_patch",
@@ -71,7 +83,9 @@ def train(
     cell_type: Annotated[
         str, typer.Option(metavar="COLUMN", help="obs column of the reference's labels.")
     ] = "cell_type",
-    states: Annotated[int, typer.Option(metavar="C", help="Cell states of the reference.")] = 100,
+    states: Annotated[
+        int, typer.Option(min=2, metavar="C", help="Cell states of the reference.")
+    ] = 100,
 ) -> None:
     """Train an agent on fully measured slides, to buy spots on slides it has never seen.
 
@@ -81,6 +95,7 @@ def train(
     if output.suffix != ".safetensors":
         raise InputError(f"{output} does not end in .safetensors; name it so")
     must_be_writable(output)
+    to_spend = budget_of(budget)
     from agents.training import train_spot_agent
     from scr2st_env.reference import CellReference
     from scr2st_env.slide import Slide
@@ -89,13 +104,19 @@ def train(
     measured = [
         Slide.from_anndata(path, features=key, embedding=embedding, types=types) for path in slides
     ]
+    for slide in measured:
+        if isinstance(to_spend, float) and round(to_spend * slide.n_spots) < 1:
+            raise InputError(
+                f"--budget {budget} of the {slide.n_spots} spots of slide {slide.name!r} is less "
+                "than one spot; raise it"
+            )
     atlas = CellReference.from_anndata(
         reference, embedding=embedding, cell_type=cell_type, n_states=states, seed=seed
     )
     agent = train_spot_agent(
         measured,
         atlas,
-        budget=int(budget) if budget >= 1 and budget.is_integer() else budget,
+        budget=to_spend,
         round_size=round_size,
         reward=None if objective is Objective.REWARD else PREDICTION_ALONE,
         total_steps=steps,
@@ -108,3 +129,37 @@ def train(
             f"{output}: mean reward per episode {record.score_before:.3f} untrained, "
             f"{record.score_after:.3f} trained"
         )
+
+
+def budget_of(text: str) -> float:
+    """Return a number of spots, as ``int``, or a share of them, as ``float``.
+
+    Parameters
+    ----------
+    text
+        As typed: a whole number is a number of spots.
+
+    Returns
+    -------
+    int or float
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+
+    Examples
+    --------
+    >>> budget_of("1"), budget_of("1.0")
+    (1, 1.0)
+    """
+    with suppress(ValueError):
+        if (count := int(text)) >= 1:
+            return count
+    with suppress(ValueError):
+        if 0 < (share := float(text)) <= 1:
+            return share
+    raise InputError(
+        f"--budget {text} is neither a share of the spots, above 0 and up to 1.0, nor a number "
+        "of spots, from 1"
+    )
