@@ -507,16 +507,19 @@ class TestFiles:
         adata.write_h5ad(folder / f"{slide.name}.h5ad")
         return str(folder / f"{slide.name}.h5ad")
 
-    def test_a_spec_on_files_survives_json(
-        self, slides: list[Slide], reference: CellReference, tmp_path: Path
-    ) -> None:
+    def written_reference(self, reference: CellReference, folder: Path) -> str:
         cells = anndata.AnnData(np.ones((120, 2), np.float32))
         cells.obsm["X_cell"] = reference.embedding
         cells.obs["cell_type"] = [reference.type_names[code] for code in reference.cell_types]
-        cells.write_h5ad(tmp_path / "atlas.h5ad")
+        cells.write_h5ad(folder / "atlas.h5ad")
+        return str(folder / "atlas.h5ad")
+
+    def test_a_spec_on_files_survives_json(
+        self, slides: list[Slide], reference: CellReference, tmp_path: Path
+    ) -> None:
         env = make(
             [self.written(slide, tmp_path) for slide in slides],
-            str(tmp_path / "atlas.h5ad"),
+            self.written_reference(reference, tmp_path),
             n_states=10,
             reward={"density": 2.0},
             excluded={"two": [1, 2]},
@@ -524,6 +527,37 @@ class TestFiles:
         again = gym.make(gym.envs.registration.EnvSpec.from_json(env.spec.to_json()))
         for one, other in zip(play(env, seed=4), play(again, seed=4), strict=True):
             assert gym.utils.env_checker.data_equivalence(one, other, exact=True)
+
+    def test_environments_on_the_same_files_share_them_until_a_file_changes(
+        self, slide: Slide, reference: CellReference, tmp_path: Path, monkeypatch: Any
+    ) -> None:
+        path, atlas = self.written(slide, tmp_path), self.written_reference(reference, tmp_path)
+        first = make([path], atlas, n_states=10).unwrapped
+        again = make([Path(path)], Path(atlas), n_states=10, budget=5).unwrapped
+        assert again.slides[0] is first.slides[0]
+        references = [env._settings[0].reference for env in (first, again)]
+        assert references[0] is references[1]
+        assert make([path], atlas, n_states=9).unwrapped._settings[0].reference.n_states == 9
+        bare = make([path], atlas, n_states=10, features=None).unwrapped.slides[0]
+        assert bare.public.n_features == 0
+        renamed = tmp_path / "renamed.h5ad"
+        renamed.symlink_to(path)
+        assert make([str(renamed)], reference).unwrapped.slides[0].name == "renamed"
+        monkeypatch.chdir(tmp_path)
+        assert make(["toy.h5ad"], reference).unwrapped.slides[0].n_spots == 64
+
+        self.written(toy_slide(seed=3), tmp_path)
+        changed = make([path], atlas, n_states=10).unwrapped.slides[0]
+        assert changed.public.fingerprint != slide.public.fingerprint
+        assert (
+            changed.public.fingerprint
+            == toy_slide(seed=3)
+            .with_features(toy_slide(seed=3).public.features, "")
+            .public.fingerprint
+        )
+        Path(path).unlink()
+        with pytest.raises(InputError, match="does not exist"):
+            make([path], atlas, n_states=10)
 
     def test_a_missing_key_is_named_with_its_file(
         self, slide: Slide, reference: CellReference, tmp_path: Path

@@ -2,89 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from scr2st_env.arrays import IntArray, frozen
-from scr2st_env.counts import MIN_COUNTS
 from scr2st_env.errors import InputError
-from scr2st_env.reference import CellReference
 from scr2st_env.rewards.base import Setting
-from scr2st_env.slide import Slide
 
 if TYPE_CHECKING:
-    from anndata import AnnData
     from numpy.typing import ArrayLike
 
-    SlideSource: TypeAlias = Slide | AnnData | str | os.PathLike[str]
-    ReferenceSource: TypeAlias = CellReference | AnnData | str | os.PathLike[str]
+    from scr2st_env.reference import CellReference
+    from scr2st_env.slide import Slide
+
     SpotSets: TypeAlias = Mapping[str, ArrayLike]
-
-
-def read_slides(
-    sources: Sequence[SlideSource],
-    *,
-    features: str | None,
-    embedding: str | None,
-    types: str | None,
-    min_counts: int = MIN_COUNTS,
-) -> tuple[Slide, ...]:
-    """Return slides from slides, paths and AnnData objects, after checking that they agree.
-
-    Parameters
-    ----------
-    sources
-        At least one.
-    features, embedding, types, min_counts
-        How to read AnnData; see :func:`scr2st_env.anndata_io.slide_arrays`.
-
-    Returns
-    -------
-    tuple of Slide
-
-    Raises
-    ------
-    InputError
-        If there is none, two share a name, or their features differ in width.
-    """
-    if isinstance(sources, Slide | str | os.PathLike) or not isinstance(sources, Sequence):
-        raise InputError(f"slides must be a list, got {type(sources).__name__}; pass slides=[...]")
-    if not sources:
-        raise InputError("slides is empty; pass at least one slide, or None for the embedded ones")
-    options = {
-        "features": features,
-        "embedding": embedding,
-        "types": types,
-        "min_counts": min_counts,
-    }
-    slides = tuple(
-        source if isinstance(source, Slide) else Slide.from_anndata(source, **options)
-        for source in sources
-    )
-    names = [slide.name for slide in slides]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise InputError(f"two slides are named {repeated[0]!r}; slides need distinct names")
-    first = slides[0]
-    for slide in slides[1:]:
-        if slide.public.n_features != first.public.n_features:
-            raise InputError(
-                f"slide {slide.name!r} has {slide.public.n_features} features but slide "
-                f"{first.name!r} has {first.public.n_features}; encode all with one encoder"
-            )
-    return slides
-
-
-def read_reference(
-    source: ReferenceSource | None, *, embedding: str | None, n_states: int
-) -> CellReference | None:
-    """Return the reference from a reference, a path or an AnnData object."""
-    if source is None or isinstance(source, CellReference):
-        return source
-    return CellReference.from_anndata(source, embedding=embedding or "X_cell", n_states=n_states)
 
 
 def make_settings(
@@ -99,7 +32,7 @@ def make_settings(
     Parameters
     ----------
     slides
-        As :func:`read_slides` returns them.
+        As :func:`scr2st_env.envs.sources.read_slides` returns them.
     reference
         The atlas, or None.
     budget

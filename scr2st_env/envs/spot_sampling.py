@@ -17,10 +17,9 @@ from scr2st_env.envs.observation import ObservationLayout, ObservationMode
 from scr2st_env.envs.slides import (
     checked_round_size,
     make_settings,
-    read_reference,
-    read_slides,
     spot_indices,
 )
+from scr2st_env.envs.sources import read_reference, read_slides
 from scr2st_env.errors import InputError
 from scr2st_env.reference import N_STATES
 from scr2st_env.rewards.weights import BoundReward, make_reward
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scr2st_env.envs.rendering import SlidePicture
-    from scr2st_env.envs.slides import ReferenceSource, SlideSource, SpotSets
+    from scr2st_env.envs.slides import SpotSets
+    from scr2st_env.envs.sources import ReferenceSource, SlideSource
     from scr2st_env.rewards.base import Setting, Term
     from scr2st_env.rewards.weights import RewardWeights
     from scr2st_env.slide import PublicSlide, Slide

@@ -1,0 +1,118 @@
+"""Slides and references from objects, paths and AnnData; a file is read once per process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from scr2st_env.counts import MIN_COUNTS
+from scr2st_env.errors import InputError
+from scr2st_env.reference import CellReference
+from scr2st_env.slide import Slide
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    SlideSource: TypeAlias = Slide | AnnData | str | os.PathLike[str]
+    ReferenceSource: TypeAlias = CellReference | AnnData | str | os.PathLike[str]
+
+N_SLIDES_KEPT = 64
+N_REFERENCES_KEPT = 4
+
+
+def read_slides(
+    sources: Sequence[SlideSource],
+    *,
+    features: str | None,
+    embedding: str | None,
+    types: str | None,
+    min_counts: int = MIN_COUNTS,
+) -> tuple[Slide, ...]:
+    """Return slides from slides, paths and AnnData objects, after checking that they agree.
+
+    Parameters
+    ----------
+    sources
+        At least one.
+    features, embedding, types, min_counts
+        How to read AnnData; see :func:`scr2st_env.anndata_io.slide_arrays`.
+
+    Returns
+    -------
+    tuple of Slide
+        A file is read once per process, until it changes: who names it again gets the same slide.
+
+    Raises
+    ------
+    InputError
+        If there is none, two share a name, or their features differ in width.
+    """
+    if isinstance(sources, Slide | str | os.PathLike) or not isinstance(sources, Sequence):
+        raise InputError(f"slides must be a list, got {type(sources).__name__}; pass slides=[...]")
+    if not sources:
+        raise InputError("slides is empty; pass at least one slide, or None for the embedded ones")
+    options = {
+        "features": features,
+        "embedding": embedding,
+        "types": types,
+        "min_counts": min_counts,
+    }
+    slides = tuple(_slide(source, options) for source in sources)
+    names = [slide.name for slide in slides]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InputError(f"two slides are named {repeated[0]!r}; slides need distinct names")
+    first = slides[0]
+    for slide in slides[1:]:
+        if slide.public.n_features != first.public.n_features:
+            raise InputError(
+                f"slide {slide.name!r} has {slide.public.n_features} features but slide "
+                f"{first.name!r} has {first.public.n_features}; encode all with one encoder"
+            )
+    return slides
+
+
+def read_reference(
+    source: ReferenceSource | None, *, embedding: str | None, n_states: int
+) -> CellReference | None:
+    """Return the reference from a reference, a path or an AnnData object."""
+    if source is None or isinstance(source, CellReference):
+        return source
+    options: dict[str, Any] = {"embedding": embedding or "X_cell", "n_states": n_states}
+    if not isinstance(source, str | os.PathLike):
+        return CellReference.from_anndata(source, **options)
+    return _reference_in_file(os.fspath(source), _version(source), tuple(options.items()))
+
+
+def _slide(source: SlideSource, options: Mapping[str, Any]) -> Slide:
+    if isinstance(source, Slide):
+        return source
+    if not isinstance(source, str | os.PathLike):
+        return Slide.from_anndata(source, **options)
+    return _slide_in_file(os.fspath(source), _version(source), tuple(options.items()))
+
+
+def _version(path: str | os.PathLike[str]) -> tuple[str, int, int] | None:
+    file = Path(path).resolve()
+    if not file.is_file():
+        return None
+    state = file.stat()
+    return str(file), state.st_mtime_ns, state.st_size
+
+
+# The environments of a process that play the same files share one copy of their arrays.
+@lru_cache(maxsize=N_SLIDES_KEPT)
+def _slide_in_file(path: str, version: Any, options: tuple[tuple[str, Any], ...]) -> Slide:
+    del version
+    return Slide.from_anndata(path, **dict(options))
+
+
+@lru_cache(maxsize=N_REFERENCES_KEPT)
+def _reference_in_file(
+    path: str, version: Any, options: tuple[tuple[str, Any], ...]
+) -> CellReference:
+    del version
+    return CellReference.from_anndata(path, **dict(options))
