@@ -14,12 +14,12 @@ from scr2st_env.arrays import BoolArray
 from scr2st_env.counts import MIN_COUNTS
 from scr2st_env.envs.episode import Episode
 from scr2st_env.envs.observation import ObservationLayout, ObservationMode
-from scr2st_env.envs.slides import (
+from scr2st_env.envs.settings import (
     checked_round_size,
     make_settings,
     spot_indices,
 )
-from scr2st_env.envs.sources import read_reference, read_slides
+from scr2st_env.envs.slides import read_reference, read_slides
 from scr2st_env.errors import InputError
 from scr2st_env.reference import N_STATES
 from scr2st_env.rewards.weights import BoundReward, make_reward
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scr2st_env.envs.rendering import SlidePicture
-    from scr2st_env.envs.slides import SpotSets
-    from scr2st_env.envs.sources import ReferenceSource, SlideSource
+    from scr2st_env.envs.slides import ReferenceSource, SlideSource, SpotSets
     from scr2st_env.rewards.base import Setting, Term
     from scr2st_env.rewards.weights import RewardWeights
     from scr2st_env.slide import PublicSlide, Slide
