@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from scr2st_env.arrays import FloatArray, Shared, finite_matrix, frozen
 from scr2st_env.counts import checked_counts, checked_types, frozen_counts, log_normalise
 from scr2st_env.errors import InputError
+from scr2st_env.lattice import checked_coordinates, measured_pitch
 from scr2st_env.public_slide import PublicSlide, SlideImage
 
 if TYPE_CHECKING:
@@ -145,11 +145,8 @@ class Slide(Shared):
             Naming the slide and the array that is wrong.
         """
         where = f"slide {name!r}:"
-        xy = finite_matrix(coordinates, f"{where} coordinates")
+        xy = checked_coordinates(coordinates, where)
         n_spots = len(xy)
-        if n_spots == 0 or xy.shape[1] != 2:
-            raise InputError(f"{where} coordinates must be (N, 2) with N >= 1, got {xy.shape}")
-        _refuse_shared_places(xy, where)
         names = np.asarray(
             spot_names if spot_names is not None else np.arange(n_spots), dtype=np.str_
         )
@@ -177,7 +174,7 @@ class Slide(Shared):
             spot_names=frozen(names),
             measurable=frozen(can_buy),
             tissue_density=density,
-            pitch=_pitch(xy) if pitch is None else _positive(pitch, f"{where} pitch"),
+            pitch=measured_pitch(xy) if pitch is None else _positive(pitch, f"{where} pitch"),
             patient=patient or name,
             encoder=encoder,
             image=image,
@@ -321,30 +318,6 @@ def _positive(value: float, name: str) -> float:
     if not (np.isfinite(value) and value > 0):
         raise InputError(f"{name} must be a positive number, got {value}")
     return float(value)
-
-
-def _refuse_shared_places(coordinates: FloatArray, where: str) -> None:
-    order = np.lexsort(coordinates.T)
-    same = np.flatnonzero((coordinates[order[1:]] == coordinates[order[:-1]]).all(axis=1))
-    if same.size:
-        one, other = sorted(order[same[0] : same[0] + 2].tolist())
-        x, y = coordinates[one].tolist()
-        raise InputError(
-            f"{where} spots {one} and {other} lie at one place ({x:g}, {y:g}), as do {same.size} "
-            "pairs in all; give every spot its own coordinates, or drop or merge these spots"
-        )
-
-
-def _pitch(coordinates: FloatArray) -> float:
-    """Median distance to the four nearest spots; 1 for a single spot, which has no neighbour.
-
-    Four, because registration to the image shakes the lattice: the nearest of all comes out
-    8 % short on HER2ST's 200 um lattice.
-    """
-    if len(coordinates) == 1:
-        return 1.0
-    distances, _ = cKDTree(coordinates).query(coordinates, k=min(5, len(coordinates)))
-    return float(np.median(distances[:, 1:]))
 
 
 def _tissue_density(values: ArrayLike | None, n_spots: int, where: str) -> FloatArray:
