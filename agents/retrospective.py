@@ -72,6 +72,7 @@ def read_retrospective(
     embedding: str | None,
     types: str | None,
     n_states: int,
+    min_counts: int,
 ) -> Retrospective:
     """Read every slide and the reference once.
 
@@ -81,7 +82,7 @@ def read_retrospective(
         As ``SpotSampling-v0`` takes them.
     evaluation_slides
         Likewise; None for the training slides.
-    features, embedding, types, n_states
+    features, embedding, types, n_states, min_counts
         See ``SpotSampling-v0``.
 
     Returns
@@ -100,7 +101,9 @@ def read_retrospective(
         reference = load_reference() if reference is None else reference
 
     def read(sources: Sequence[SlideSource]) -> tuple[Slide, ...]:
-        found = read_slides(sources, features=features, embedding=embedding, types=types)
+        found = read_slides(
+            sources, features=features, embedding=embedding, types=types, min_counts=min_counts
+        )
         for slide in found:
             if slide.hidden is None:
                 raise InputError(

@@ -22,6 +22,7 @@ from agents.record import TrainingRecord
 from agents.retrospective import read_retrospective
 from agents.returns import CentredReward, reward_statistics
 from agents.spot_agent import SpotAgent
+from scr2st_env.counts import MIN_COUNTS
 from scr2st_env.errors import InputError
 from scr2st_env.gaussian_process import Kernel
 from scr2st_env.reference import N_STATES
@@ -68,6 +69,7 @@ def train_spot_agent(
     embedding: str | None = "X_cell",
     types: str | None = "X_type",
     n_states: int = N_STATES,
+    min_counts: int = MIN_COUNTS,
 ) -> SpotAgent:
     """Train an agent for a named objective and return the best it was.
 
@@ -106,7 +108,7 @@ def train_spot_agent(
         Show a progress bar.
     n_threads
         Threads of torch while training; default: as they are.
-    features, embedding, types, n_states
+    features, embedding, types, n_states, min_counts
         How paths and AnnData objects are read; see ``SpotSampling-v0``.
 
     Returns
@@ -130,6 +132,7 @@ def train_spot_agent(
         embedding=embedding,
         types=types,
         n_states=n_states,
+        min_counts=min_counts,
     )
     make_env = partial(
         retrospective.environment,

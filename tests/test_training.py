@@ -1,6 +1,7 @@
 """Training: it learns what design cannot know, repeats itself, and never returns less."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -173,20 +174,21 @@ def test_excluded_and_initial_spots_may_be_of_either_part() -> None:
             train_briefly(evaluation_slides=[judged], **{argument: {"three": [1]}})
 
 
-def test_files_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
     def from_anndata(source: Any, **_: Any) -> Slide:
-        read.append(str(source))
-        return toy_slide(str(source), 5, len(read))
+        read.append(source.name)
+        return toy_slide(source.name, 5, len(read))
 
     def reference_from_anndata(source: Any, **_: Any) -> CellReference:
-        read.append(str(source))
+        read.append(source.name)
         return toy_reference()
 
     monkeypatch.setattr(Slide, "from_anndata", from_anndata)
     monkeypatch.setattr(CellReference, "from_anndata", reference_from_anndata)
-    agent = train_spot_agent(["one", "two"], "atlas", evaluation_slides=["judged"], **SHORT)
+    one, two, judged, atlas = (SimpleNamespace(name=n) for n in ("one", "two", "judged", "atlas"))
+    agent = train_spot_agent([one, two], atlas, evaluation_slides=[judged], **SHORT)
     assert sorted(read) == ["atlas", "judged", "one", "two"]
     assert agent.record is not None
     assert agent.record.slides == ("one", "two")
