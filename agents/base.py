@@ -94,7 +94,13 @@ class SlideAgent:
                 "observation='full' or 'compact'"
             )
         mask, available = np.asarray(observation["mask"]), np.asarray(observation["available"])
-        if mask.ndim != 1 or mask.size < slide.n_spots or available[slide.n_spots :].any():
+        if mask.ndim != 1:
+            raise InputError(
+                f"agent {self.name!r} decides on one observation at a time, got a mask of shape "
+                f"{mask.shape}; hand it each environment's own observation, or use "
+                "agents.run_episode"
+            )
+        if mask.size < slide.n_spots or available[slide.n_spots :].any():
             raise InputError(
                 f"agent {self.name!r}: the observation (mask of shape {mask.shape}) is not one of "
                 f"slide {slide.name!r} with {slide.n_spots} spots; call begin_episode first"
@@ -201,11 +207,12 @@ def as_agent(candidate: Any) -> Any:
     Raises
     ------
     InputError
-        If it has no ``predict`` and cannot be called.
+        If it has no ``predict`` and cannot be called, or its ``predict`` takes other arguments.
     """
     if isinstance(candidate, type):
         raise InputError(f"{candidate.__name__} is a class; make an agent of it: write the ()")
     if callable(getattr(candidate, "predict", None)):
+        _check_signature(candidate)
         return candidate
     if callable(candidate):
         return FunctionAgent(candidate)
@@ -213,6 +220,20 @@ def as_agent(candidate: Any) -> Any:
         f"{type(candidate).__name__} is no agent: it needs Stable-Baselines3's predict(), "
         "or to be a function (observation, action_mask, rng) -> index, or the name of an agent"
     )
+
+
+def _check_signature(agent: Agent) -> None:
+    signature = inspect.signature(agent.predict)
+    masks = {"action_masks": None} if takes_action_masks(agent) else {}
+    try:
+        signature.bind(None, state=None, episode_start=None, deterministic=True, **masks)
+    except TypeError as error:
+        name = getattr(agent, "name", type(agent).__name__)
+        raise InputError(
+            f"agent {name!r}: predict{signature} cannot be called ({error}); it must be "
+            "predict(observation, state=None, episode_start=None, deterministic=False), "
+            "with action_masks=None beside them where it wants the masks"
+        ) from error
 
 
 def takes_action_masks(agent: Agent) -> bool:

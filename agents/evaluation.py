@@ -19,7 +19,7 @@ def evaluate(
     agents: Any,
     env: gymnasium.Env[Any, Any],
     *,
-    slides: Sequence[str] | None = None,
+    slides: str | Sequence[str] | None = None,
     seeds: Iterable[int] = range(5),
     deterministic: bool = True,
 ) -> pd.DataFrame:
@@ -33,7 +33,7 @@ def evaluate(
     env
         A ``SpotSampling-v0``.
     slides
-        Names of slides; default: all of the environment's.
+        Name of one slide, or names of several; default: all of the environment's.
     seeds
         One episode per agent, slide and seed.
     deterministic
@@ -52,7 +52,9 @@ def evaluate(
         If two agents share a name, or an episode ended before its budget was spent.
     """
     world: Any = env.unwrapped
-    names = [slide.name for slide in world.slides] if slides is None else list(slides)
+    if slides is None:
+        slides = [slide.name for slide in world.slides]
+    names = [slides] if isinstance(slides, str) else list(slides)
     seed_list = list(seeds)
     rows = [
         _row(

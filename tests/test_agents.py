@@ -89,6 +89,20 @@ def test_a_grid_spends_any_budget_and_spreads_it(seed: int, budget: int) -> None
     assert len(set(grid.picks)) == budget
 
 
+def test_a_grid_buys_spots_that_all_but_share_a_place() -> None:
+    coordinates = toy_slide(side=4).public.coordinates
+    near = np.concatenate([coordinates, coordinates + 0.01])
+    crowded = Slide.make("one", near, pitch=100.0)
+    agent = GridAgent()
+    agent.begin_episode(crowded.public, 32, 1, 0)
+    mask, picks = np.zeros(32, np.int8), []
+    for _ in range(32):
+        pick, _ = agent.predict({"mask": mask, "available": 1 - mask})
+        mask[pick] = 1
+        picks.append(pick)
+    assert sorted(picks) == list(range(32))
+
+
 def test_a_grid_covers_the_tissue_better_than_chance() -> None:
     slide = toy_slide("wide", 20, 1)
     env = make_env([slide], budget=25)
@@ -374,6 +388,28 @@ def test_agents_play_under_their_names_alone_in_a_sequence_and_beside_functions(
         evaluate({"mine": first, "other": "desing"}, env)
 
 
+def test_evaluate_takes_the_name_of_one_slide() -> None:
+    table = evaluate("random", make_env(), slides="two", seeds=[4])
+    assert table.slide.tolist() == ["two"]
+
+
+def test_a_predict_of_other_arguments_is_refused_before_the_episode() -> None:
+    class Short:
+        name = "mine"
+
+        def predict(self, observation: Any, action_masks: Any) -> Any:
+            return action_masks.argmax(), None
+
+    class Fitted:
+        def predict(self, X: Any) -> Any:
+            return X
+
+    for agent, name in ((Short(), "mine"), (Fitted(), "Fitted")):
+        with pytest.raises(InputError, match=f"agent '{name}'.*predict.observation, state") as told:
+            run_episode(agent, make_env())
+        assert "\n" not in str(told.value)
+
+
 class Shortage(gym.Wrapper):
     """Leaves fewer spots to buy than the budget pays for."""
 
@@ -449,6 +485,16 @@ def test_an_agent_needs_to_know_its_slide() -> None:
     agent.begin_episode(toy_slide("two", 6, 2).public, 5, 1, 0)
     with pytest.raises(InputError, match="not one of slide 'two'"):
         agent.predict(observation)
+
+
+def test_an_agent_says_that_it_decides_on_one_observation() -> None:
+    slide = toy_slide("one", 5, 1)
+    agent = RandomAgent()
+    agent.begin_episode(slide.public, 5, 1, 0)
+    observation, _ = make_env([slide]).reset(seed=0)
+    batch = {name: np.stack([value]) for name, value in observation.items()}
+    with pytest.raises(InputError, match=r"one observation at a time.*\(1, 25\)"):
+        agent.predict(batch)
 
 
 def test_importing_the_agents_imports_no_torch() -> None:
