@@ -21,6 +21,7 @@ from PIL import Image
 import scr2st_env
 from scr2st import cli
 from scr2st.many_values import one_value_each
+from scr2st.spaces import must_share_a_space, stated_space
 from scr2st.stages import no_claim_on_failure
 from scr2st_env.errors import InputError
 
@@ -434,6 +435,48 @@ def test_embed_writes_new_files_and_embeds_a_later_slide_alike(
     assert anndata.read_h5ad(folder / "new" / "atlas.h5ad").obsm["X_cell"].shape == (120, 5)
     recovered = np.asarray(first.obsm["X_type"]).argmax(axis=1)
     assert (recovered == section().obsm["X_type"].argmax(axis=1)).mean() > 0.8
+
+
+def test_spaces_of_two_embedders_are_never_mixed(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*f"{EMBED} -o five --components 5".split()]) == 0
+    assert cli.main([*f"{EMBED} -o four --components 4".split()]) == 0
+    before = contents(folder)
+    for command, words in (
+        (f"{EMBED} -o five --components 4", "another embedder"),
+        ("embed s1.h5ad --embedder four -o five", "another embedder"),
+        (
+            TRAIN.replace("s1", "five/s1").replace("s2", "five/s2").replace("atlas", "four/atlas"),
+            "four/atlas.h5ad and five/s1.h5ad are of different embedders",
+        ),
+    ):
+        capfd.readouterr()
+        assert cli.main(command.split()) == cli.WRONG_INPUT
+        assert words in capfd.readouterr().err
+        assert contents(folder) == before
+
+    assert cli.main([*f"{EMBED} -o five --components 5".split()]) == 0
+    space = stated_space(folder / "five" / "s1.h5ad", "X_cell")
+    assert len(space) == 12
+    capfd.readouterr()
+    for file in ("five/s1.h5ad", "five/atlas.h5ad", "five/embedder.safetensors"):
+        assert cli.main(["info", file]) == 0
+        assert space in capfd.readouterr().out
+
+
+def test_a_file_that_does_not_state_its_space_among_others_that_do_is_worth_a_warning(
+    folder: Path,
+) -> None:
+    paths = [folder / name for name in ("atlas.h5ad", "s1.h5ad", "s2.h5ad")]
+    must_share_a_space(paths, "X_cell")  # of another tool: nothing is stated
+    rewrite("atlas.h5ad", state_space)()
+    with pytest.warns(UserWarning, match="s1.h5ad does not say"):
+        must_share_a_space(paths, "X_cell")
+
+
+def state_space(adata: anndata.AnnData) -> None:
+    adata.uns["X_cell_space"] = "0123456789ab"
 
 
 def write_patches(path: Path, names: list[str]) -> None:

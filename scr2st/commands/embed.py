@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from scr2st.outputs import must_be_writable, one_output_each
+from scr2st.spaces import EMBEDDER, must_be_the_space_in, space_key, space_of
 from scr2st_env.errors import InputError
 
-EMBEDDER, COMPOSITION = "embedder.safetensors", "composition.safetensors"
+COMPOSITION = "composition.safetensors"
 
 
 def embed(
@@ -57,8 +58,8 @@ def embed(
     """Bring spots and cells into one space: writes slides with obsm X_cell and X_type.
 
     X_cell is a spot's image in the reference's space, X_type its composition of cell types. Beside
-    the slides, DIR gets the reference with X_cell, and what was fitted. Inputs are never
-    overwritten.
+    the slides, DIR gets the reference with X_cell, and what was fitted. All that lies in DIR is of
+    one space, which uns X_cell_space names. Inputs are never overwritten.
 
     Example: `scr2st embed features/C2.h5ad features/C3.h5ad --reference atlas.h5ad -o embedded`,
     and later `scr2st embed features/C4.h5ad --embedder embedded -o embedded`
@@ -80,16 +81,21 @@ def embed(
         composition = TypeComposition().fit(reference, training, cell_type)
         model = PCAEmbedder(components, genes).fit(reference, training)
     elif embedder is not None:
+        must_be_the_space_in(output, space_of(embedder / EMBEDDER))
         composition = TypeComposition.load(embedder / COMPOSITION)
         model = PCAEmbedder.load(embedder / EMBEDDER)
     embedded = [embed_anndata(path, model, composition) for path in slides]
     if reference is not None:
         embedded.append(embed_anndata(reference, model, platform="cells"))
+        with replacing(output / EMBEDDER) as temporary:
+            model.save(temporary)
+            must_be_the_space_in(output, space_of(temporary))
+        composition.save(output / COMPOSITION)
+    space = space_of((embedder or output) / EMBEDDER)
     for adata, place in zip(embedded, outputs, strict=True):
+        adata.uns[space_key("X_cell")] = space
         with replacing(place) as temporary:
             adata.write_h5ad(temporary)
         typer.echo(f"{place}: {adata.n_obs} x {adata.obsm['X_cell'].shape[1]} embedding")
     if reference is not None:
-        model.save(output / EMBEDDER)
-        composition.save(output / COMPOSITION)
         typer.echo(f"later slides: scr2st embed SLIDE --embedder {output} -o {output}")

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from scr2st.spaces import KIND, space_key, space_of
 from scr2st_env.errors import InputError
 
 MAX_SHOWN = 12
@@ -143,6 +144,8 @@ def describe_saved(file: Path) -> Lines:
     if not kind:
         raise InputError(f"{file} was not written by scr2st; name a slide, reference or agent")
     lines = [(kind, str(file)), *_flat(json.loads(settings))]
+    if kind == KIND:
+        lines.append(("space", space_of(file)))
     numbers = sum(prod(shape) for shape in shapes.values())
     return [*lines, ("numbers", f"{numbers:,} in {len(shapes)} arrays")]
 
@@ -205,8 +208,10 @@ def _describe_matrix(adata: Any, key: str, command: str) -> str:
         return f"obsm['{key}'] is missing; make it with: {command}"
     by = adata.uns.get(f"{key}_encoder")
     names = adata.uns.get(f"{key}_names")
+    space = adata.uns.get(space_key(key))
     note = f", by {by}" if by else f": {', '.join(map(str, names))}" if names is not None else ""
-    return f"obsm['{key}'], {adata.obsm[key].shape[1]} columns{note}"
+    where = f", space {space}" if space else ""
+    return f"obsm['{key}'], {adata.obsm[key].shape[1]} columns{note}{where}"
 
 
 def _others(adata: Any, known: set[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from scr2st.outputs import must_be_writable
+from scr2st.spaces import must_share_a_space
 from scr2st_env.errors import InputError
 
 IMAGE_FREE = "none"
@@ -110,6 +111,7 @@ def train(
                 f"--budget {budget} of the {slide.n_spots} spots of slide {slide.name!r} is less "
                 "than one spot; raise it"
             )
+    must_share_a_space([reference, *slides], embedding)
     atlas = CellReference.from_anndata(
         reference, embedding=embedding, cell_type=cell_type, n_states=states, seed=seed
     )
