@@ -32,7 +32,7 @@ from scr2st_env.rewards import (
     make_reward,
 )
 from scr2st_env.rewards.density import POINTS_PER_DISC, cell_area, quadrature, reach
-from scr2st_env.rewards.information import most_variable
+from scr2st_env.rewards.information import most_variable_expression
 from scr2st_env.rewards.novelty import attainable_similarity
 
 SLIDE = toy_slide(side=6)
@@ -134,7 +134,7 @@ class TestTwins:
     @given(selections.filter(len))
     def test_prediction_gain_is_the_squared_error_removed(self, spots: list[int]) -> None:
         prior = KERNEL.for_slide(SLIDE.public)
-        truth = most_variable(SLIDE, np.ones(N_SPOTS, bool), 8)
+        truth = most_variable_expression(SLIDE, np.ones(N_SPOTS, bool), 8)
         centre = truth[spots].mean(axis=0)
         predicted = centre + posterior_mean(
             prior[np.ix_(spots, spots)], prior[:, spots], truth[spots] - centre, KERNEL.noise

@@ -102,7 +102,7 @@ class PredictionGain(Term):
         return _PredictionGain(
             _covariance(self.kernel, setting.slide),
             self.kernel.noise,
-            most_variable(setting.slide, setting.purchasable, self.n_genes),
+            most_variable_expression(setting.slide, setting.purchasable, self.n_genes),
             setting.purchasable,
         )
 
@@ -111,7 +111,7 @@ def _covariance(kernel: Kernel, slide: Slide) -> NDArray[np.float64]:
     return shared_table(slide, kernel, lambda: kernel.for_slide(slide.public))
 
 
-def most_variable(slide: Slide, spots: BoolArray, n_genes: int) -> NDArray[np.float64]:
+def most_variable_expression(slide: Slide, spots: BoolArray, n_genes: int) -> NDArray[np.float64]:
     """Return log1p(CP10k) of the genes that vary most over some spots of a slide.
 
     Parameters

@@ -41,6 +41,7 @@ IMAGED = ("B4", "C2", "C3", "C4", "C5", "C6")  # HER2ST sections with full-resol
 
 def gene_correlation(truth: Array, predicted: Array) -> Array:
     """Return Pearson's r of each gene over spots, (G,); 0 where either is constant."""
+    # As in predictor.metrics, which the world, being what predictors build on, cannot import.
     truth = truth - truth.mean(axis=0)
     predicted = predicted - predicted.mean(axis=0)
     norm = np.linalg.norm(truth, axis=0) * np.linalg.norm(predicted, axis=0)
