@@ -107,9 +107,9 @@ class BenchmarkConfig(BaseModel):
             raise ValueError(f"primary_budget {self.primary_budget} is not among budgets")
         if self.primary_judge not in self.judges:
             raise ValueError(f"primary_judge {self.primary_judge!r} is not among judges")
-        if self.primary_agent not in self.agents or self.primary_agent in {"random", "oracle"}:
+        if self.primary_agent not in self.agents or self.primary_agent == "random":
             raise ValueError(
-                f"primary_agent {self.primary_agent!r} must be one of agents, not random or oracle"
+                f"primary_agent {self.primary_agent!r} must be one of agents, and not 'random'"
             )
         for field in ("agents", "judges", "budgets", "sections", "test_slides", "slides"):
             values = getattr(self, field)
@@ -130,6 +130,11 @@ class BenchmarkConfig(BaseModel):
     def agents_at(self, budget: float) -> list[str]:
         """Return the agents that play at a budget."""
         return self.agents if budget in self.budgets else ["random"]
+
+    @property
+    def imaged(self) -> bool:
+        """Whether the slides that are named come with patch features."""
+        return bool(self.features) and self.slides != ["her2st"]
 
     @property
     def digest(self) -> str:

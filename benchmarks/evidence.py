@@ -1,35 +1,30 @@
-"""Tables of evidence: patient means, contrasts with random buying, gaps, savings."""
+"""Tables of evidence: patient means, differences section by section, gaps, savings."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.statistics import (
-    MARGIN,
     MIN_PATIENTS,
     area_under_curve,
-    bootstrap_interval,
     budget_saving,
-    holm,
     oracle_gap_closed,
-    sign_flip_test,
     t_interval,
 )
 from benchmarks.units import ENVIRONMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from benchmarks.results import Results
 
 BASELINE = "random"
-ORACLES = frozenset({"oracle", "reward-oracle"})
+PREDICTION_ORACLE = "oracle"  # its gain in prediction is the gap that agents close
 PREDICTION = "pearson_per_gene"
 MISSION = "reward"
-ALPHA = 0.05
 UNIT = ["patient", "agent", "budget", "judge", "metric"]
 
 
@@ -57,7 +52,7 @@ def summary(results: Results) -> pd.DataFrame:
     -------
     DataFrame
         Columns agent, budget, judge, metric, mean, sd, low, high (t interval of the mean over
-        patients; empty below four patients) and patients.
+        patients; empty below six patients) and patients.
     """
     rows = []
     grouped = patient_means(results.scores).groupby(UNIT[1:])["value"]
@@ -75,53 +70,6 @@ def headlines(results: Results) -> Iterator[tuple[str, str]]:
     for judge in results.config.judges:
         yield judge, PREDICTION
     yield ENVIRONMENT, MISSION
-
-
-def contrasts(results: Results) -> pd.DataFrame:
-    """Compare every agent with random buying, patient by patient.
-
-    Returns
-    -------
-    DataFrame
-        One row per agent, budget, judge and headline metric: difference (mean over patients),
-        low and high (t interval), bootstrap_low and bootstrap_high, p (sign flips), p_holm (over
-        all rows but the primary one and the oracle's; the primary row keeps its own p), patients,
-        primary, oracle and verdict. With fewer than four patients there is no inference: these
-        columns are empty and the verdict says so.
-    """
-    config = results.config
-    means = patient_means(results.scores)
-    rows: list[dict[str, Any]] = []
-    for judge, metric in headlines(results):
-        wide = _wide(means, judge, metric)
-        for budget in config.budgets:
-            for agent in config.agents:
-                if agent == BASELINE:
-                    continue
-                difference = (wide[agent, budget] - wide[BASELINE, budget]).to_numpy()
-                rows.append(
-                    {
-                        "agent": agent,
-                        "budget": budget,
-                        "judge": judge,
-                        "metric": metric,
-                        **_inference(difference),
-                        "primary": (agent, budget, judge, metric)
-                        == (
-                            config.primary_agent,
-                            config.primary_budget,
-                            config.primary_judge,
-                            PREDICTION,
-                        ),
-                        "oracle": agent in ORACLES,
-                    }
-                )
-    table = pd.DataFrame(rows)
-    family = ~table["primary"] & ~table["oracle"] & table["p"].notna()
-    table["p_holm"] = table["p"].where(table["primary"])
-    table.loc[family, "p_holm"] = holm(table.loc[family, "p"].to_numpy())
-    table["verdict"] = [_verdict(row) for row in table.to_dict("records")]
-    return table
 
 
 def section_differences(results: Results) -> pd.DataFrame:
@@ -163,7 +111,9 @@ def gains(results: Results) -> pd.DataFrame:
             area = area_under_curve(budgets, [float(score[agent, b]) for b in budgets])
             for budget in budgets:
                 own, random = float(score[agent, budget]), float(score[BASELINE, budget])
-                oracle = float(score["oracle", budget]) if "oracle" in config.agents else np.nan
+                oracle = np.nan
+                if PREDICTION_ORACLE in config.agents:
+                    oracle = float(score[PREDICTION_ORACLE, budget])
                 saving = budget_saving(budget, own, config.all_budgets, curve)
                 rows.append(
                     {
@@ -184,38 +134,3 @@ def gains(results: Results) -> pd.DataFrame:
 def n_patients(results: Results) -> int:
     """Return the number of patients that were tested."""
     return int(results.scores["patient"].nunique())
-
-
-def _wide(means: pd.DataFrame, judge: str, metric: str) -> pd.DataFrame:
-    chosen = means[(means["judge"] == judge) & (means["metric"] == metric)]
-    return chosen.pivot_table(index="patient", columns=["agent", "budget"], values="value")
-
-
-def _inference(difference: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, Any]:
-    found: dict[str, Any] = {"difference": float(difference.mean()), "patients": difference.size}
-    if difference.size < MIN_PATIENTS:
-        columns = ("low", "high", "bootstrap_low", "bootstrap_high", "p")
-        return found | dict.fromkeys(columns, np.nan)
-    low, high = t_interval(difference)
-    boot_low, boot_high = bootstrap_interval(difference)
-    return found | {
-        "low": low,
-        "high": high,
-        "bootstrap_low": boot_low,
-        "bootstrap_high": boot_high,
-        "p": sign_flip_test(difference),
-    }
-
-
-def _verdict(row: Mapping[Any, Any]) -> str:
-    """Say what the interval allows to say; losses are said like wins."""
-    if row["oracle"]:
-        return "upper bound"
-    if row["patients"] < MIN_PATIENTS:
-        return "no inference"
-    if row["low"] > 0 or row["high"] < 0:
-        side = "better" if row["low"] > 0 else "worse"
-        return side if row["primary"] or row["p_holm"] < ALPHA else f"{side}, before Holm"
-    if row["metric"] == PREDICTION and row["low"] > -MARGIN:
-        return "not worse"
-    return "undecided"

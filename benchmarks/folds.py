@@ -82,6 +82,11 @@ class Ground:
         return held_out_spots(self.slide.public, self.test_fraction).tolist()
 
 
+def grants_cohort(config: BenchmarkConfig, study: Study) -> bool:
+    """Whether judges learn from training slides: images must carry what these teach."""
+    return config.protocol == "new-slide" and study.imaged
+
+
 def prepare_fold(
     config: BenchmarkConfig, study: Study, fold: Fold, names: Sequence[str], folder: Path
 ) -> list[Ground]:
@@ -105,8 +110,8 @@ def prepare_fold(
     list of Ground
         One per name.
     """
-    with_cohort = config.protocol != "within-slide"
-    embedded = [*(fold.training if with_cohort else ()), *names]
+    new_slide = config.protocol == "new-slide"
+    embedded = [*(fold.training if new_slide else ()), *names]
     slides, reference = study.embedded(fold.training, embedded)
     raw = [study.slides[name] for name in fold.training]
     training = [slides[name] for name in fold.training if name in slides]
@@ -114,11 +119,11 @@ def prepare_fold(
     shared = genes_of_training_slides(raw, everyone, config.n_genes, config.n_top_genes)
     kernel = fit_kernel(raw, shared.genes)
     cohorts: dict[str, Cohort] = {}
-    if with_cohort and study.imaged:
+    if grants_cohort(config, study):
         cohorts = pretrained_cohorts(config, cohort_of(training, shared), kernel)
     grounds = []
     for slide in everyone:
-        genes = _reference_genes(config, study, slide) if not with_cohort else shared
+        genes = shared if new_slide else _reference_genes(config, study, slide)
         grounds.append(
             Ground(
                 fold.name,

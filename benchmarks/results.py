@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,9 @@ from scr2st_env.files import replacing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KEYS = ("protocol", "fold", "patient", "slide", "agent", "budget", "seed")
+KEYS = ("protocol", "fold", "patient", "slide", "agent", "oracle", "budget", "seed")
+TIMED = ("slide", "agent", "budget", "seed")
+BUILT_IN_ORACLES = frozenset({"oracle", "reward-oracle"})
 RUN, CONFIG, SCORES, EPISODES = "run.json", "config.json", "results.csv", "episodes.jsonl"
 
 
@@ -29,8 +32,9 @@ class Results:
     config
         What was run.
     scores
-        Long form: columns protocol, fold, patient, slide, agent, budget, seed, judge, metric and
-        value. The judge ``"environment"`` holds the reward and what describes the bought spots.
+        Long form: columns protocol, fold, patient, slide, agent, oracle (whether the agent knew
+        what cannot be known before it is bought), budget, seed, judge, metric and value. The judge
+        ``"environment"`` holds the reward and what describes the bought spots.
     seconds
         Columns slide, agent, budget, seed, step and seconds: what buying and each judge took.
     info
@@ -44,6 +48,24 @@ class Results:
     seconds: pd.DataFrame
     info: dict[str, Any]
     folder: Path
+
+    @property
+    def oracles(self) -> frozenset[str]:
+        """Agents that knew what cannot be known before it is bought: upper bounds."""
+        return frozenset(self.scores.loc[self.scores["oracle"], "agent"])
+
+    @property
+    def cohort(self) -> bool:
+        """Whether judges could learn from the slides of the training patients."""
+        config = self.config
+        return bool(self.info.get("cohort", config.protocol == "new-slide" and config.imaged))
+
+    @cached_property
+    def contrasts(self) -> pd.DataFrame:
+        """Every agent against random; see :func:`benchmarks.contrasts.contrasts`."""
+        from benchmarks.contrasts import contrasts
+
+        return contrasts(self)
 
     @classmethod
     def load(cls, folder: str | Path) -> Results:
@@ -70,7 +92,14 @@ class Results:
         info: dict[str, Any],
         folder: Path,
     ) -> Results:
-        """Collect the scores of episodes."""
+        """Collect the scores of episodes.
+
+        Episodes that do not say whether an oracle played were written when the only oracles were
+        the built-in ones.
+        """
+        episodes = [
+            {"oracle": episode["agent"] in BUILT_IN_ORACLES, **episode} for episode in episodes
+        ]
         scores = [
             {**{key: episode[key] for key in KEYS}, "judge": judge, "metric": name, "value": value}
             for episode in episodes
@@ -78,7 +107,7 @@ class Results:
             for name, value in metrics.items()
         ]
         seconds = [
-            {**{key: episode[key] for key in KEYS[3:]}, "step": step, "seconds": taken}
+            {**{key: episode[key] for key in TIMED}, "step": step, "seconds": taken}
             for episode in episodes
             for step, taken in episode["seconds"].items()
         ]

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from benchmarks.buying import LEARNED
 from benchmarks.cohort import Study, load_study
 from benchmarks.config import BenchmarkConfig
-from benchmarks.folds import Ground, prepare_fold, train_fold_agent
+from benchmarks.folds import Ground, grants_cohort, prepare_fold, train_fold_agent
 from benchmarks.protocols import Fold, patient_folds
 from benchmarks.results import (
     CONFIG,
@@ -97,7 +97,7 @@ def run_benchmark(
                 bar.set_postfix_str(f"{unit.slide} at {unit.budget:.0%}", refresh=False)
                 bar.update()
     episodes = read_episodes([unit.path(folder) for unit in units])
-    info = _environment(config, time.perf_counter() - start, len(missing), folder)
+    info = _environment(config, study, time.perf_counter() - start, len(missing), folder)
     results = Results.of_episodes(config, episodes, info, folder)
     with replacing(folder / EPISODES) as path:
         path.write_text("".join(unit.path(folder).read_text("utf-8") for unit in units), "utf-8")
@@ -181,7 +181,7 @@ def _longest_first(units: list[Unit]) -> list[Unit]:
 
 
 def _environment(
-    config: BenchmarkConfig, seconds: float, n_units: int, folder: Path
+    config: BenchmarkConfig, study: Study, seconds: float, n_units: int, folder: Path
 ) -> dict[str, Any]:
     return {
         "scr2st": __version__,
@@ -192,6 +192,7 @@ def _environment(
         "jobs": config.jobs,
         "digest": config.digest,
         "seeds": list(range(config.seeds)),
+        "cohort": grants_cohort(config, study),
         "units_in_this_run": n_units,
         "seconds_of_this_run": round(seconds, 1),
         "folder": folder.name,

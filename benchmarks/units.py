@@ -119,6 +119,7 @@ def _play(
                     "patient": slide.patient,
                     "slide": slide.name,
                     "agent": spec,
+                    "oracle": bool(getattr(buyer, "is_oracle", False)),
                     "budget": unit.budget,
                     "seed": seed,
                     "spent": episode.spent,

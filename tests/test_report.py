@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +12,28 @@ import pytest
 from rich.console import Console
 
 from benchmarks import BenchmarkConfig, Results, print_table, write_markdown, write_report
-from benchmarks.evidence import contrasts, gains, patient_means, section_differences, summary
+from benchmarks.contrasts import _verdict
+from benchmarks.evidence import gains, patient_means, section_differences, summary
 from benchmarks.report.style import COLOURS, SPARE, agent_name, colours
 from benchmarks.report.table import headline, scoreboard
-from benchmarks.statistics import holm, t_interval
+from benchmarks.statistics import holm, sign_flip_test, t_interval, t_test
 
 AGENTS = ["random", "design", "learned:reward", "oracle"]
 GAIN = {"random": 0.0, "design": 0.02, "learned:reward": -0.015, "oracle": 0.04}
 BUDGETS = [0.05, 0.1, 0.2]
+PATIENTS = "ABCDEFG"
 
 
-def fake_results(folder: Path, patients: str = "ABCDE", **changes: Any) -> Results:
+def fake_results(folder: Path, patients: str = PATIENTS, **changes: Any) -> Results:
     """Scores with known gains; patient A has three sections, all others one."""
     config = BenchmarkConfig(
-        agents=AGENTS,
-        primary_agent="design",
-        random_budgets=[0.4],
-        judges=["gp", "ridge"],
-        **changes,
+        **{
+            "agents": AGENTS,
+            "primary_agent": "design",
+            "random_budgets": [0.4],
+            "judges": ["gp", "ridge"],
+            **changes,
+        }
     )
     rng = np.random.default_rng(0)
     rows = []
@@ -41,10 +46,11 @@ def fake_results(folder: Path, patients: str = "ABCDE", **changes: Any) -> Resul
                     for judge in ("gp", "ridge", "environment"):
                         metric = "reward" if judge == "environment" else "pearson_per_gene"
                         value = 0.1 + 0.5 * budget + GAIN[agent] + noise[agent]
-                        base = ["new-slide", patient, patient, slide, agent, budget]
+                        oracle = agent == "oracle"
+                        base = ["new-slide", patient, patient, slide, agent, oracle, budget]
                         rows += [[*base, seed, judge, metric, value] for seed in range(2)]
             write_map(folder, patient, slide)
-    columns = ["protocol", "fold", "patient", "slide", "agent", "budget", "seed"]
+    columns = ["protocol", "fold", "patient", "slide", "agent", "oracle", "budget", "seed"]
     frame = pd.DataFrame(rows, columns=[*columns, "judge", "metric", "value"])
     info = {
         "scr2st": "1",
@@ -93,7 +99,7 @@ def page(results: Results) -> Path:
 def test_a_patient_with_three_sections_counts_once(results: Results) -> None:
     means = patient_means(results.scores)
     own = means.query("agent == 'design' and budget == 0.1 and judge == 'gp'")
-    assert own["patient"].tolist() == list("ABCDE")
+    assert own["patient"].tolist() == list(PATIENTS)
     sections = results.scores.query(
         "patient == 'A' and agent == 'design' and budget == 0.1 and judge == 'gp'"
     )
@@ -104,27 +110,66 @@ def test_a_patient_with_three_sections_counts_once(results: Results) -> None:
 
 
 def test_wins_and_losses_are_told_apart(results: Results) -> None:
-    table = contrasts(results)
-    verdicts = table.set_index(["agent", "budget", "judge"])["verdict"]
+    verdicts = results.contrasts.set_index(["agent", "budget", "judge"])["verdict"]
     assert verdicts["design", 0.1, "gp"] == "better"
-    assert verdicts["learned:reward", 0.1, "gp"] == "worse, before Holm"
+    assert verdicts["design", 0.2, "gp"] == "better"
+    assert verdicts["learned:reward", 0.1, "gp"] == "worse"
+    assert verdicts["learned:reward", 0.1, "environment"] == "worse"
+    assert verdicts["learned:reward", 0.1, "ridge"] == "worse, unadjusted"
     assert verdicts["oracle", 0.1, "gp"] == "upper bound"
 
 
-def test_one_contrast_is_primary_and_holm_covers_the_rest(results: Results) -> None:
-    table = contrasts(results)
-    assert table["primary"].sum() == 1
-    rest = table[~table["primary"] & ~table["oracle"]]
-    np.testing.assert_allclose(rest["p_holm"], holm(rest["p"]))
-    primary = table[table["primary"]].iloc[0]
-    assert primary["p_holm"] == primary["p"] == pytest.approx(2 / 2**5)
-    assert table[table["oracle"]]["p_holm"].isna().all()
+def test_every_question_is_a_family_and_holm_covers_each(results: Results) -> None:
+    table = results.contrasts
+    sizes = table.groupby("family")["family_size"].agg(["size", "first"])
+    assert sizes.loc["primary"].tolist() == [1, 1]
+    assert sizes.loc["prediction"].tolist() == [5, 5]  # two agents, three budgets, one is primary
+    assert sizes.loc["reward"].tolist() == [6, 6]
+    for family in ("prediction", "reward"):
+        own = table[table["family"] == family]
+        np.testing.assert_allclose(own["p_holm"], holm(own["p"]))
+    assert table[table["family"] == ""]["p_holm"].isna().all()
+    assert set(table[table["oracle"]]["family"]) == {""}
+    primary = table[table["family"] == "primary"].iloc[0]
+    assert (primary["agent"], primary["budget"], primary["judge"]) == ("design", 0.1, "gp")
+    assert primary["p_holm"] == primary["p"]
+
+
+def test_both_tests_stand_side_by_side(results: Results) -> None:
+    means = patient_means(results.scores).query("judge == 'gp' and budget == 0.1")
+    wide = means.pivot_table(index="patient", columns="agent", values="value")
+    gain = (wide["design"] - wide["random"]).to_numpy()
+    row = results.contrasts.query("family == 'primary'").iloc[0]
+    assert row["p"] == pytest.approx(t_test(gain))
+    assert row["p_sign_flip"] == pytest.approx(sign_flip_test(gain)) == 2 / 2**7
+
+
+def test_holm_can_pass_with_the_patients_of_the_image_free_benchmark(tmp_path: Path) -> None:
+    """Eight patients that all gain: sign flips alone could not pass a family this large."""
+    table = fake_results(tmp_path, "ABCDEFGH").contrasts
+    row = table.query("agent == 'design' and budget == 0.2 and judge == 'gp'").iloc[0]
+    assert row["p_sign_flip"] * row["family_size"] > 0.03
+    assert row["p_holm"] < 0.001
+
+
+def test_a_primary_win_needs_the_interval_and_the_sign_flips() -> None:
+    row = {"oracle": False, "patients": 8, "family": "primary", "metric": "pearson_per_gene"}
+    row |= {"low": 0.001, "high": 0.02, "p": 0.04, "p_holm": 0.04}
+    assert _verdict(row | {"p_sign_flip": 0.04}) == "better"
+    assert _verdict(row | {"p_sign_flip": 0.06}) == "not worse"
+    assert _verdict(row | {"p_sign_flip": 0.01, "low": -0.02}) == "undecided"
+    assert _verdict(row | {"p_sign_flip": 0.01, "low": -0.02, "high": -0.01}) == "worse"
+
+
+@pytest.mark.parametrize("patients", ["ABCDE", "ABC"])
+def test_below_six_patients_there_is_no_inference(tmp_path: Path, patients: str) -> None:
+    table = fake_results(tmp_path, patients).contrasts
+    assert table[["low", "high", "p", "p_sign_flip", "p_holm"]].isna().all().all()
+    assert set(table["verdict"]) == {"no inference", "upper bound", "oracle"}
 
 
 def test_three_patients_carry_no_inference(tmp_path: Path) -> None:
     results = fake_results(tmp_path, "ABC", title="<script>alert(1)</script>")
-    table = contrasts(results)
-    assert table[["low", "high", "p", "p_holm"]].isna().all().all()
     assert "no inference" in headline(results)
     sections = section_differences(results).query("agent == 'design' and judge == 'gp'")
     assert set(sections["slide"]) == {"A1", "A2", "A3", "B1", "C1"}
@@ -145,7 +190,16 @@ def test_savings_and_gaps_are_ratios_of_means(results: Results) -> None:
 def test_the_oracle_is_last_and_has_no_rank(results: Results) -> None:
     board = scoreboard(results)
     assert board["agent"].tolist() == ["design", "random", "learned:reward", "oracle"]
-    assert board["rank"].tolist() == [1, 2, 3, 0]
+    assert board["rank_prediction"].tolist() == board["rank_reward"].tolist() == [1, 2, 3, 0]
+
+
+def test_each_board_has_its_own_ranks(results: Results) -> None:
+    turned = results.scores.copy()
+    reward = turned["metric"] == "reward"
+    turned.loc[reward, "value"] *= -1
+    board = scoreboard(replace(results, scores=turned))
+    assert board["rank_prediction"].tolist() == [1, 2, 3, 0]
+    assert board["rank_reward"].tolist() == [3, 2, 1, 0]
 
 
 def test_the_table_is_printed_whole(results: Results) -> None:
@@ -202,3 +256,79 @@ def test_tables_of_the_markdown_report_are_tables(results: Results, tmp_path: Pa
             assert lines[index - 1].count("|") == columns
             assert lines[index + 1].count("|") == columns
             assert not lines[index - 2]
+
+
+def test_evidence_of_every_board_and_judge_is_on_the_page(
+    results: Results, page: Path, tmp_path: Path
+) -> None:
+    reward = results.contrasts.query("judge == 'environment' and agent == 'design'")
+    ridge = results.contrasts.query("judge == 'ridge' and agent == 'design'")
+    texts = [page.read_text("utf-8"), write_markdown(results, tmp_path).read_text("utf-8")]
+    for text in texts:
+        for row in [*reward.to_dict("records"), *ridge.to_dict("records")]:
+            assert f"{row['low']:+.4f} to {row['high']:+.4f}" in text
+            assert f"{row['bootstrap_low']:+.4f} to {row['bootstrap_high']:+.4f}" in text
+        for said in (
+            "Reward, every budget",
+            "Every budget, judged by Ridge regression",
+            "the other 5 contrasts",
+            "these 6 contrasts",
+            "not adjusted",
+        ):
+            assert said in text
+
+
+@pytest.mark.parametrize(
+    ("protocol", "info", "said"),
+    [
+        ("new-slide", {"cohort": True}, "could learn from the training patients"),
+        ("new-slide", {"cohort": False}, "no judge was given one"),
+        ("within-slide", {"cohort": False}, "on other patients"),
+    ],
+)
+def test_the_page_says_what_judges_got(
+    results: Results, tmp_path: Path, protocol: str, info: dict[str, bool], said: str
+) -> None:
+    config = results.config.model_copy(update={"protocol": protocol})
+    own = replace(results, config=config, info=results.info | info)
+    text = write_markdown(own, tmp_path).read_text("utf-8")
+    assert said in text[text.index("Judges: ") :]
+
+
+def test_contrasts_are_computed_once_per_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = fake_results(tmp_path)
+    drawn: list[int] = []
+    monkeypatch.setattr(
+        "benchmarks.contrasts.bootstrap_interval", lambda _: drawn.append(1) or (0.0, 0.0)
+    )
+    write_report(results)
+    write_markdown(results, tmp_path / "markdown")
+    print_table(results, Console(file=io.StringIO()))
+    assert len(drawn) == len(results.contrasts)
+
+
+def test_an_oracle_of_any_name_is_an_upper_bound(results: Results) -> None:
+    scores = results.scores.copy()
+    scores.loc[scores["agent"] == "design", "oracle"] = True
+    board = scoreboard(replace(results, scores=scores)).set_index("agent")
+    assert board["rank_prediction"]["design"] == 0
+    assert board["verdict"]["design"] == "upper bound"
+
+
+def test_episodes_of_earlier_versions_know_the_built_in_oracles(results: Results) -> None:
+    episode = {
+        "protocol": "new-slide", "fold": "A", "patient": "A", "slide": "A1", "budget": 0.1,
+        "seed": 0, "scores": {"gp": {"mse": 1.0}}, "seconds": {},
+    }  # fmt: skip
+    episodes = [{**episode, "agent": agent} for agent in ("random", "oracle")]
+    read = Results.of_episodes(results.config, episodes, {}, results.folder)
+    assert read.oracles == {"oracle"}
+
+
+def test_saved_agents_of_one_file_name_keep_different_names() -> None:
+    agents = ["random", "runs/one/agent.safetensors", "runs/two/agent.safetensors", "x.safetensors"]
+    config = BenchmarkConfig(agents=agents, primary_agent=agents[1])
+    names = [agent_name(agent, config) for agent in agents]
+    assert names == ["Random", "one/agent", "two/agent", "x"]

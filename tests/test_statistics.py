@@ -17,6 +17,7 @@ from benchmarks.statistics import (
     oracle_gap_closed,
     sign_flip_test,
     t_interval,
+    t_test,
 )
 from scr2st_env.errors import InputError
 
@@ -49,6 +50,19 @@ def test_many_patients_are_tested_by_drawn_patterns() -> None:
 def test_the_t_interval_is_scipys(values: list[float]) -> None:
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert t_interval(values) == pytest.approx((expected.low, expected.high))
+
+
+@settings(max_examples=60, deadline=None)
+@given(differences.filter(lambda values: np.ptp(values) > 0))
+def test_the_t_test_says_what_the_interval_says(values: list[float]) -> None:
+    low, high = t_interval(values)
+    assert t_test(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+    assert (t_test(values) < 0.05) == (low > 0 or high < 0)
+
+
+def test_differences_without_spread_are_all_or_nothing() -> None:
+    assert t_test([0.0, 0.0, 0.0]) == 1
+    assert t_test([0.1, 0.1, 0.1]) == 0
 
 
 def test_the_t_interval_covers_the_truth_as_often_as_it_says() -> None:

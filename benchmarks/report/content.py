@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.buying import LEARNED
+from benchmarks.contrasts import PRIMARY
 from benchmarks.evidence import (
-    contrasts,
     gains,
     n_patients,
     patient_means,
@@ -19,6 +20,7 @@ from benchmarks.report.maps import load_map, map_files, predictions, purchases
 from benchmarks.report.style import agent_name, judge_name
 from benchmarks.report.table import headline, rows_for_readers
 from benchmarks.statistics import MIN_PATIENTS
+from benchmarks.units import ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +36,7 @@ def tables(results: Results) -> dict[str, pd.DataFrame]:
     return {
         "summary": summary(results),
         "patients": patient_means(results.scores),
-        "contrasts": contrasts(results),
+        "contrasts": results.contrasts,
         "sections": section_differences(results),
         "gains": gains(results),
     }
@@ -59,39 +61,63 @@ def words(results: Results) -> dict[str, Any]:
         "headline": headline(results),
         "header": header,
         "rows": rows,
-        "budgets": _budget_rows(results),
+        "budgets": budget_rows(results, config.primary_judge),
+        "rewards": budget_rows(results, ENVIRONMENT),
+        "others": _other_judges(results),
+        "families": results.contrasts.groupby("family")["family_size"].first().to_dict(),
         "sections": _section_rows(results),
         "patients": n_patients(results),
         "slides": int(results.scores["slide"].nunique()),
         "inference": n_patients(results) >= MIN_PATIENTS,
         "judge": judge_name(config.primary_judge),
-        "learned": any(agent.startswith("learned:") for agent in config.agents),
+        "learned": any(agent.startswith(LEARNED) for agent in config.agents),
+        "cohort": results.cohort,
         "info": results.info,
     }
 
 
-def _budget_rows(results: Results) -> tuple[list[str], list[list[str]]]:
-    """Every contrast of the primary judge, budget by budget."""
+def budget_rows(results: Results, judge: str) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of a judge's contrasts, or the reward's, budget by budget."""
     config = results.config
+    chosen = results.contrasts[results.contrasts["judge"] == judge]
+    chosen = chosen.sort_values("budget", kind="stable")
     inference = n_patients(results) >= MIN_PATIENTS
-    evidence = ["95 % interval", "p", "p, Holm"] if inference else []
-    chosen = contrasts(results).query("judge == @config.primary_judge")
+    adjusted = bool((chosen["family"] != "").any())
+    evidence = ["95 % interval", "Bootstrap interval", "p (t)", "p (sign flips)"]
+    evidence += ["p (t), Holm"] if adjusted else []
     rows = [
         [
             f"{row['budget']:.0%}",
             agent_name(row["agent"], config),
             f"{row['difference']:+.4f}",
-            *(_evidence(row) if inference else ()),
-            row["verdict"] + (" (primary)" if row["primary"] else ""),
+            *(_evidence(row, adjusted) if inference else ()),
+            row["verdict"] + (" (primary)" if row["family"] == PRIMARY else ""),
         ]
-        for row in chosen.sort_values(["budget"], kind="stable").to_dict("records")
+        for row in chosen.to_dict("records")
     ]
-    return ["Budget", "Agent", "Difference to random", *evidence, "Verdict"], rows
+    shown = evidence if inference else []
+    return ["Budget", "Agent", "Difference to random", *shown, "Verdict"], rows
 
 
-def _evidence(row: Mapping[Any, Any]) -> list[str]:
-    adjusted = f"{row['p_holm']:.3g}" if np.isfinite(row["p_holm"]) else ""
-    return [f"{row['low']:+.4f} to {row['high']:+.4f}", f"{row['p']:.3g}", adjusted]
+def _evidence(row: Mapping[Any, Any], adjusted: bool) -> list[str]:
+    holm = f"{row['p_holm']:.3g}" if np.isfinite(row["p_holm"]) else ""
+    return [
+        f"{row['low']:+.4f} to {row['high']:+.4f}",
+        f"{row['bootstrap_low']:+.4f} to {row['bootstrap_high']:+.4f}",
+        f"{row['p']:.3g}",
+        f"{row['p_sign_flip']:.3g}",
+        *([holm] if adjusted else []),
+    ]
+
+
+def _other_judges(results: Results) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Name, header and rows of every judge but the primary one."""
+    config = results.config
+    return [
+        (judge_name(judge), *budget_rows(results, judge))
+        for judge in config.judges
+        if judge != config.primary_judge
+    ]
 
 
 def _section_rows(results: Results) -> tuple[list[str], list[list[str]]]:

@@ -12,9 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmarks.evidence import (
     BASELINE,
-    ORACLES,
     PREDICTION,
-    contrasts,
     headlines,
     n_patients,
     patient_means,
@@ -36,7 +34,7 @@ def budget_curves(results: Results) -> Figure:
     """Draw score against budget: one panel per judge, and one for the reward.
 
     Error bars are 95 % intervals of the paired difference to random over patients, drawn around
-    the agent's mean; below four patients there are none.
+    the agent's mean; below six patients there are none.
 
     Parameters
     ----------
@@ -50,7 +48,7 @@ def budget_curves(results: Results) -> Figure:
     boards = list(headlines(results))
     figure, panels = _panels(len(boards), height=3.5)
     means = patient_means(results.scores)
-    table = contrasts(results)
+    table = results.contrasts
     for panel, (judge, metric) in zip(panels, boards, strict=True):
         if metric == PREDICTION and panel is not panels[0]:
             panel.sharey(panels[0])
@@ -71,7 +69,7 @@ def _curves(panel: Axes, means: pd.DataFrame, table: pd.DataFrame, results: Resu
     for agent, nudge in zip(config.agents, shift, strict=True):
         line = average[agent].sort_index()
         budgets = 100 * line.index.to_numpy() * (1 + nudge)
-        style = "--" if agent in ORACLES or agent == BASELINE else "-"
+        style = "--" if agent in results.oracles or agent == BASELINE else "-"
         panel.plot(
             budgets,
             line.to_numpy(),
@@ -116,7 +114,7 @@ def _ticks(budgets: list[float]) -> list[float]:
 def patient_differences(results: Results) -> Figure:
     """Draw every agent's difference to random at the primary budget.
 
-    A dot is a patient (below four patients: a section); the bar is the mean with its 95 % t
+    A dot is a patient (below six patients: a section); the bar is the mean with its 95 % t
     interval over patients.
 
     Parameters
@@ -132,7 +130,7 @@ def patient_differences(results: Results) -> Figure:
     boards = list(headlines(results))
     agents = [agent for agent in config.agents if agent != BASELINE]
     figure, panels = _panels(len(boards), height=1.3 + 0.42 * len(agents), share_y=True)
-    table = contrasts(results)
+    table = results.contrasts
     differences = section_differences(results)
     differences = differences[differences["budget"] == config.primary_budget]
     patients = sorted(differences["patient"].unique())

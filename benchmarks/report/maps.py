@@ -124,7 +124,7 @@ def predictions(maps: Mapping[str, NDArray[Any]], config: BenchmarkConfig, slide
             _expression(axes[row, column], maps, predicted, norm)
             part = maps["test_part"]
             score = _correlation(truth[part], predicted[part])
-            axes[row, column].set_title(f"{agent_name(agent)}\nr = {score:.2f}")
+            axes[row, column].set_title(f"{agent_name(agent, config)}\nr = {score:.2f}")
     figure.colorbar(
         mpl.cm.ScalarMappable(norm, EXPRESSION_MAP),
         ax=axes,

@@ -89,12 +89,22 @@ def colours(agents: Sequence[str]) -> dict[str, str]:
 def agent_name(agent: str, config: BenchmarkConfig | None = None) -> str:
     """Return an agent's name for readers; a foreign agent keeps its own.
 
-    Where the protocol grants no cohort, a learned agent is labelled as trained elsewhere.
+    A saved agent is called by its file, and by as many folders as tell it from the others. Where
+    the protocol grants no cohort, a learned agent is labelled as trained elsewhere.
     """
-    name = NAMES.get(agent, agent.rsplit("/", 1)[-1].removesuffix(".safetensors"))
+    name = NAMES.get(agent) or _file_name(agent, [] if config is None else config.agents)
     if config is not None and config.protocol == "within-slide" and agent.startswith("learned:"):
         return f"{name}, trained on other patients"
     return name
+
+
+def _file_name(agent: str, agents: Sequence[str]) -> str:
+    paths = [other.removesuffix(".safetensors").split("/") for other in agents if other != agent]
+    own = agent.removesuffix(".safetensors").split("/")
+    parts = 1
+    while parts < len(own) and own[-parts:] in [path[-parts:] for path in paths]:
+        parts += 1
+    return "/".join(own[-parts:])
 
 
 def judge_name(judge: str) -> str:

@@ -12,9 +12,7 @@ from rich.table import Table
 from benchmarks.evidence import (
     BASELINE,
     MISSION,
-    ORACLES,
     PREDICTION,
-    contrasts,
     gains,
     n_patients,
     summary,
@@ -31,12 +29,13 @@ if TYPE_CHECKING:
     from benchmarks.results import Results
 
 WIDTH = 140
+AGENT_COLUMN = 2
 
 
 def headline(results: Results) -> str:
     """Return the primary contrast as one sentence."""
     config = results.config
-    row = contrasts(results).query("primary").iloc[0]
+    row = results.contrasts.query("family == 'primary'").iloc[0]
     who = agent_name(config.primary_agent, config)
     question = (
         f"{who} minus Random at {config.primary_budget:.0%}, {judge_name(config.primary_judge)}: "
@@ -46,18 +45,20 @@ def headline(results: Results) -> str:
         return f"{question}, conditional on these {row['patients']} patients (no inference)."
     return (
         f"{question}, 95 % interval {row['low']:+.4f} to {row['high']:+.4f}, "
-        f"p = {row['p']:.3g} ({row['patients']} patients): {row['verdict']}."
+        f"p = {row['p']:.3g} (t), {row['p_sign_flip']:.3g} (sign flips), "
+        f"{row['patients']} patients: {row['verdict']}."
     )
 
 
 def scoreboard(results: Results) -> pd.DataFrame:
-    """Return both scoreboards at the primary budget, agents ranked by the primary judge.
+    """Return both scoreboards at the primary budget, sorted by the primary judge.
 
     Returns
     -------
     DataFrame
-        One row per agent, oracles last and unranked: rank, agent, reward, one column per judge,
-        difference to random, saving and gap for the primary judge, verdict.
+        One row per agent, oracles last and unranked: rank_prediction (by the primary judge),
+        rank_reward, agent, reward, one column per judge, difference to random, saving and gap for
+        the primary judge, verdict.
     """
     config = results.config
     means = summary(results).query("budget == @config.primary_budget")
@@ -65,7 +66,7 @@ def scoreboard(results: Results) -> pd.DataFrame:
     own = gains(results).query(
         "judge == @config.primary_judge and budget == @config.primary_budget"
     )
-    compared = contrasts(results).query(
+    compared = results.contrasts.query(
         "judge == @config.primary_judge and budget == @config.primary_budget"
     )
     table = own.set_index("agent")[["budget_saving", "bound", "oracle_gap_closed"]]
@@ -74,9 +75,11 @@ def scoreboard(results: Results) -> pd.DataFrame:
         table[judge] = [wide[agent, judge, PREDICTION] for agent in table.index]
     columns = ["difference", "low", "high", "p", "verdict"]
     table = table.join(compared.set_index("agent")[columns])
-    table["oracle"] = table.index.isin(ORACLES)
+    table["oracle"] = table.index.isin(results.oracles)
     table = table.sort_values(["oracle", config.primary_judge], ascending=[True, False])
-    table.insert(0, "rank", np.where(table["oracle"], 0, np.arange(1, len(table) + 1)))
+    for board, column in (("reward", "reward"), ("prediction", config.primary_judge)):
+        ranks = table[column].where(~table["oracle"]).rank(ascending=False, method="min")
+        table.insert(0, f"rank_{board}", ranks.fillna(0).astype(int))
     return table.reset_index()
 
 
@@ -85,7 +88,13 @@ def rows_for_readers(
 ) -> tuple[list[str], list[list[str]]]:
     """Return the scoreboard as a header and rows of text."""
     config = results.config
-    header = ["#", "Agent", "Reward", *(f"r, {name_judge(judge)}" for judge in config.judges)]
+    header = [
+        "# r",
+        "# reward",
+        "Agent",
+        "Reward",
+        *(f"r, {name_judge(judge)}" for judge in config.judges),
+    ]
     header += ["To random", "95 % interval", "Budget saving", "Gap closed", "Verdict"]
     rows = []
     for row in scoreboard(results).to_dict("records"):
@@ -95,7 +104,8 @@ def rows_for_readers(
         gap = row["oracle_gap_closed"]
         rows.append(
             [
-                str(row["rank"] or "-"),
+                str(row["rank_prediction"] or "-"),
+                str(row["rank_reward"] or "-"),
                 agent_name(row["agent"], config),
                 f"{row['reward']:.3f}",
                 *(f"{row[judge]:.4f}" for judge in config.judges),
@@ -129,7 +139,7 @@ def print_table(results: Results, console: Console | None = None) -> None:
         caption=headline(results),
     )
     for index, name in enumerate(header):
-        is_text = index in {1, len(header) - 1}
+        is_text = index in {AGENT_COLUMN, len(header) - 1}
         table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)

@@ -1,0 +1,125 @@
+"""Every agent against random buying: intervals, tests, families of tests, and verdicts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.evidence import BASELINE, MISSION, PREDICTION, headlines, patient_means
+from benchmarks.statistics import (
+    MARGIN,
+    MIN_PATIENTS,
+    bootstrap_interval,
+    holm,
+    sign_flip_test,
+    t_interval,
+    t_test,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from benchmarks.results import Results
+
+ALPHA = 0.05
+PRIMARY = "primary"  # the one contrast named beforehand
+FAMILIES = ("prediction", "reward")  # adjusted by Holm, one family per question
+
+
+def contrasts(results: Results) -> pd.DataFrame:
+    """Compare every agent with random buying, patient by patient.
+
+    Parameters
+    ----------
+    results
+        Of a benchmark; ``results.contrasts`` keeps what this returns.
+
+    Returns
+    -------
+    DataFrame
+        One row per agent, budget, judge and headline metric: difference (mean over patients),
+        low and high (t interval), p (t test, which matches the interval), p_sign_flip,
+        bootstrap_low and bootstrap_high, family (``"primary"``: the one contrast named beforehand;
+        ``"prediction"``: all others of the primary judge; ``"reward"``: all of the reward; empty:
+        other judges, and oracles, which are in no family), family_size, p_holm (over the family),
+        patients, oracle and verdict. With fewer than six patients there is no inference: these
+        columns are empty and the verdict says so.
+    """
+    means = patient_means(results.scores)
+    rows: list[dict[str, Any]] = []
+    for judge, metric in headlines(results):
+        chosen = means[(means["judge"] == judge) & (means["metric"] == metric)]
+        wide = chosen.pivot_table(index="patient", columns=["agent", "budget"], values="value")
+        for budget in results.config.budgets:
+            for agent in results.config.agents:
+                if agent == BASELINE:
+                    continue
+                row = {"agent": agent, "budget": budget, "judge": judge, "metric": metric}
+                row |= {"oracle": agent in results.oracles}
+                row |= {"family": _family(results, row)}
+                difference = (wide[agent, budget] - wide[BASELINE, budget]).to_numpy()
+                rows.append(row | _inference(difference))
+    table = pd.DataFrame(rows)
+    sizes = table["family"].value_counts()
+    table["family_size"] = [int(sizes[family]) if family else 0 for family in table["family"]]
+    table["p_holm"] = table["p"].where(table["family"] == PRIMARY)
+    for family in FAMILIES:
+        members = (table["family"] == family) & table["p"].notna()
+        table.loc[members, "p_holm"] = holm(table.loc[members, "p"].to_numpy())
+    table["verdict"] = [_verdict(row) for row in table.to_dict("records")]
+    return table
+
+
+def _family(results: Results, row: Mapping[str, Any]) -> str:
+    config = results.config
+    if row["oracle"]:
+        return ""
+    if row["metric"] == MISSION:
+        return "reward"
+    if row["judge"] != config.primary_judge or row["metric"] != PREDICTION:
+        return ""
+    asked = (row["agent"], row["budget"]) == (config.primary_agent, config.primary_budget)
+    return PRIMARY if asked else "prediction"
+
+
+def _inference(difference: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, Any]:
+    found: dict[str, Any] = {"difference": float(difference.mean()), "patients": difference.size}
+    if difference.size < MIN_PATIENTS:
+        columns = ("low", "high", "p", "p_sign_flip", "bootstrap_low", "bootstrap_high")
+        return found | dict.fromkeys(columns, np.nan)
+    low, high = t_interval(difference)
+    boot_low, boot_high = bootstrap_interval(difference)
+    return found | {
+        "low": low,
+        "high": high,
+        "p": t_test(difference),
+        "p_sign_flip": sign_flip_test(difference),
+        "bootstrap_low": boot_low,
+        "bootstrap_high": boot_high,
+    }
+
+
+def _verdict(row: Mapping[Any, Any]) -> str:
+    """Say what the interval allows to say; losses are said like wins."""
+    if row["oracle"]:
+        return "upper bound" if row["metric"] == PREDICTION else "oracle"
+    if row["patients"] < MIN_PATIENTS:
+        return "no inference"
+    if row["low"] > 0 or row["high"] < 0:
+        doubt = _doubt(row)
+        if doubt is not None:
+            return ("better" if row["low"] > 0 else "worse") + doubt
+    if row["metric"] == PREDICTION and row["low"] > -MARGIN:
+        return "not worse"
+    return "undecided"
+
+
+def _doubt(row: Mapping[Any, Any]) -> str | None:
+    """Say what keeps an interval beside zero from being evidence; None: it is no win or loss."""
+    if row["family"] == PRIMARY:
+        return "" if row["p_sign_flip"] < ALPHA else None
+    if not row["family"]:
+        return ", unadjusted"
+    return "" if row["p_holm"] < ALPHA else ", before Holm"
