@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scr2st_env.arrays import FloatArray
-    from scr2st_env.envs.episode import Episode
+    from scr2st_env.envs.ledger import Ledger
     from scr2st_env.rewards.base import Setting
 
 ObservationMode = Literal["full", "compact", "picks"]
@@ -71,32 +71,32 @@ class ObservationLayout:
             entries["returned"] = spaces.MultiBinary(self.n_rows)
         return entries
 
-    def write(self, episode: Episode) -> dict[str, Any]:
+    def write(self, ledger: Ledger) -> dict[str, Any]:
         """Return the observation of an episode, every array of its own memory."""
-        budget = episode.setting.budget
+        budget = ledger.setting.budget
         entries: dict[str, Any] = {
-            "remaining": np.array([1 - episode.spent / budget], np.float32),
-            "round": np.array([episode.in_round / episode.round_size], np.float32),
+            "remaining": np.array([1 - ledger.spent / budget], np.float32),
+            "round": np.array([ledger.in_round / ledger.round_size], np.float32),
         }
         if self.mode == "full":
-            entries |= self._static(episode)
+            entries |= self._static(ledger)
         else:
-            entries["slide"] = np.int64(episode.slide_index)
+            entries["slide"] = np.int64(ledger.slide_index)
         if self.mode != "picks":
-            entries["mask"] = episode.mask.copy()
-            entries["available"] = episode.available.astype(np.int8)
+            entries["mask"] = ledger.mask.copy()
+            entries["available"] = ledger.available.astype(np.int8)
         if self.mode == "picks" or (self.mode == "compact" and self.feedback):
-            entries["picks"] = self._picks(episode)
+            entries["picks"] = self._picks(ledger)
         if self.feedback:
-            entries["measured"] = self._measured(episode)
+            entries["measured"] = self._measured(ledger)
         if self.feedback and self.mode == "full":
             entries["returned"] = np.zeros(self.n_rows, np.int8)
-            if episode.setting.slide.hidden is not None:
-                entries["returned"][episode.measured] = 1
+            if ledger.setting.slide.hidden is not None:
+                entries["returned"][ledger.measured] = 1
         return entries
 
-    def _static(self, episode: Episode) -> dict[str, FloatArray]:
-        public = episode.setting.slide.public
+    def _static(self, ledger: Ledger) -> dict[str, FloatArray]:
+        public = ledger.setting.slide.public
         entries = {"coordinates": np.zeros((self.n_rows, 2), np.float32)}
         entries["coordinates"][: public.n_spots] = public.scaled_coordinates
         if self.n_features:
@@ -104,19 +104,19 @@ class ObservationLayout:
             entries["features"][: public.n_spots] = public.features
         return entries
 
-    def _picks(self, episode: Episode) -> np.ndarray[Any, np.dtype[np.int32]]:
-        order = episode.setting.initial.tolist() + episode.purchases
+    def _picks(self, ledger: Ledger) -> np.ndarray[Any, np.dtype[np.int32]]:
+        order = ledger.setting.initial.tolist() + ledger.purchases
         picks = np.full(self.n_picks, -1, np.int32)
         picks[: len(order)] = order
         return picks
 
-    def _measured(self, episode: Episode) -> FloatArray:
+    def _measured(self, ledger: Ledger) -> FloatArray:
         n_rows = self.n_rows if self.mode == "full" else self.n_picks
         measured = np.zeros((n_rows, self.width), np.float32)
-        hidden = episode.setting.slide.hidden
-        if hidden is not None and hidden.embedding is not None and episode.measured:
-            rows = episode.measured if self.mode == "full" else slice(len(episode.measured))
-            measured[rows] = hidden.embedding[episode.measured]
+        hidden = ledger.setting.slide.hidden
+        if hidden is not None and hidden.embedding is not None and ledger.measured:
+            rows = ledger.measured if self.mode == "full" else slice(len(ledger.measured))
+            measured[rows] = hidden.embedding[ledger.measured]
         return measured
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scr2st_env.arrays import BoolArray, IntArray
-    from scr2st_env.envs.episode import Episode
+    from scr2st_env.envs.ledger import Ledger
     from scr2st_env.slide import PublicSlide, SlideImage
 
 SIDE = 640
@@ -48,15 +48,15 @@ class SlidePicture:
         self._canvas = self._background(public, purchasable, set(initial.tolist()), scale)
         self._n_drawn = 0
 
-    def draw(self, episode: Episode) -> NDArray[np.uint8]:
+    def draw(self, ledger: Ledger) -> NDArray[np.uint8]:
         """Return the picture after the purchases so far, uint8, (SIDE + bar, SIDE, 3)."""
         pen = ImageDraw.Draw(self._canvas)
-        for order in range(self._n_drawn, len(episode.purchases)):
+        for order in range(self._n_drawn, len(ledger.purchases)):
             colour = _order_colour(order / max(1, self._budget - 1))
-            self._spot(pen, episode.purchases[order], fill=colour, outline=_INK)
-        self._n_drawn = len(episode.purchases)
+            self._spot(pen, ledger.purchases[order], fill=colour, outline=_INK)
+        self._n_drawn = len(ledger.purchases)
         pen.rectangle((0, SIDE, SIDE, SIDE + _BAR), fill=_PAPER)
-        pen.text((_MARGIN, SIDE + 5), _caption(episode), fill=_INK, font=_FONT)
+        pen.text((_MARGIN, SIDE + 5), _caption(ledger), fill=_INK, font=_FONT)
         return np.array(self._canvas)
 
     def _background(
@@ -132,12 +132,12 @@ def _order_colour(share: float) -> tuple[int, ...]:
     return tuple(round(a + weight * (b - a)) for a, b in zip(low, high, strict=True))
 
 
-def _caption(episode: Episode) -> str:
-    setting = episode.setting
-    rounds = -(-setting.budget // episode.round_size)
-    current = min(rounds, episode.spent // episode.round_size + 1)
+def _caption(ledger: Ledger) -> str:
+    setting = ledger.setting
+    rounds = -(-setting.budget // ledger.round_size)
+    current = min(rounds, ledger.spent // ledger.round_size + 1)
     return (
-        f"{setting.slide.name}   bought {len(episode.purchases)} of {setting.budget}   "
+        f"{setting.slide.name}   bought {len(ledger.purchases)} of {setting.budget}   "
         f"round {current} of {rounds}"
     )
 

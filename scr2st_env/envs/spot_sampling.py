@@ -12,7 +12,7 @@ from gymnasium.error import ResetNeeded
 
 from scr2st_env.arrays import BoolArray
 from scr2st_env.counts import MIN_COUNTS
-from scr2st_env.envs.episode import Episode
+from scr2st_env.envs.ledger import Ledger
 from scr2st_env.envs.observation import ObservationLayout, ObservationMode
 from scr2st_env.envs.settings import (
     checked_round_size,
@@ -157,7 +157,7 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
         self._layout = ObservationLayout(self._settings, observation, feedback=feedback)
         self.observation_space = self._layout.space
         self.action_space = spaces.Discrete(self._layout.n_rows)
-        self._episode: Episode | None = None
+        self._ledger: Ledger | None = None
         self._payer: BoundReward | None = None
         self._picture: SlidePicture | None = None
 
@@ -193,9 +193,9 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
         setting, self._payer = self._setting_of(index, chosen.get("excluded"))
         if self._payer is not None:
             self._payer.reset(setting.initial)
-        self._episode = Episode(setting, index, self._layout.n_rows, self._round_size)
+        self._ledger = Ledger(setting, index, self._layout.n_rows, self._round_size)
         self._picture = None
-        return self._layout.write(self._episode), self._info(self._nothing_paid(), wasted=False)
+        return self._layout.write(self._ledger), self._info(self._nothing_paid(), wasted=False)
 
     def step(
         self, action: np.int64 | int
@@ -219,32 +219,32 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
         InputError
             If the action is not in the action space.
         """
-        episode = self._playing()
-        if episode.is_over:
+        ledger = self._playing()
+        if ledger.is_over:
             raise ResetNeeded("the episode is over: call reset() before the next step()")
-        is_bought = episode.buy(self._checked(action))
-        is_over = episode.is_over
+        is_bought = ledger.buy(self._checked(action))
+        is_over = ledger.is_over
         parts = self._nothing_paid()
-        if episode.round_is_full or is_over:
-            back = episode.close_round()
+        if ledger.round_is_full or is_over:
+            back = ledger.close_round()
             parts = self._payer.settle(back) if self._payer is not None else parts
         info = self._info(parts, wasted=not is_bought)
-        return self._layout.write(episode), float(sum(parts.values())), is_over, False, info
+        return self._layout.write(ledger), float(sum(parts.values())), is_over, False, info
 
     def render(self) -> Any:
         """Return a picture of the episode, uint8, shape (height, width, 3)."""
         if self.render_mode is None:
             gymnasium.logger.warn("render() needs gym.make(..., render_mode='rgb_array')")
             return None
-        episode = self._playing()
+        ledger = self._playing()
         if self._picture is None:
             from scr2st_env.envs.rendering import SlidePicture
 
-            setting = episode.setting
+            setting = ledger.setting
             self._picture = SlidePicture(
                 setting.slide.public, setting.purchasable, setting.initial, setting.budget
             )
-        return self._picture.draw(episode)
+        return self._picture.draw(ledger)
 
     def action_masks(self) -> BoolArray:
         """Return which actions buy something, bool, (N,): what MaskablePPO asks for."""
@@ -280,10 +280,10 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
         """Spots that could be bought when the episode began, bool, (N,)."""
         return self._playing().setting.purchasable
 
-    def _playing(self) -> Episode:
-        if self._episode is None:
+    def _playing(self) -> Ledger:
+        if self._ledger is None:
             raise ResetNeeded("call reset() first: no slide is being played yet")
-        return self._episode
+        return self._ledger
 
     def _checked(self, action: Any) -> int:
         try:
@@ -318,17 +318,17 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
         return {} if self._payer is None else dict.fromkeys(self._reward.names, 0.0)
 
     def _info(self, parts: dict[str, float], *, wasted: bool) -> dict[str, Any]:
-        episode = self._playing()
+        ledger = self._playing()
         hidden_from_agents = self._reward.privileged
         info: dict[str, Any] = {
-            "slide": episode.setting.slide.name,
+            "slide": ledger.setting.slide.name,
             "wasted": wasted,
             "reward_terms": {
                 name: part for name, part in parts.items() if name not in hidden_from_agents
             },
         }
         if self._info_mask:
-            info["action_mask"] = episode.available.copy()
+            info["action_mask"] = ledger.available.copy()
         if hidden_from_agents:
             info["privileged"] = {
                 name: part for name, part in parts.items() if name in hidden_from_agents

@@ -1,4 +1,4 @@
-"""The state of one episode: what was bought, what is pending, what is measured."""
+"""The books of one episode: what was bought, what is pending, what is measured."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from scr2st_env.rewards.base import Setting
 
 
-class Episode:
+class Ledger:
     """The books of one episode.
 
     Parameters
