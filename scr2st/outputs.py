@@ -26,18 +26,25 @@ def one_output_each(inputs: Sequence[Path], folder: Path) -> list[Path]:
     Raises
     ------
     InputError
-        If an input does not exist, would be overwritten, or has the name of another one.
+        If an input is no file, would be overwritten, or has the name of another one.
     """
     outputs = [folder / path.name for path in inputs]
     for path, output in zip(inputs, outputs, strict=True):
-        if not path.is_file():
-            raise InputError(f"{path} does not exist; name an .h5ad file")
+        must_be_file(path)
         if output.exists() and output.samefile(path):
             raise InputError(f"{path} lies in {folder} and is never overwritten; name another -o")
         if outputs.count(output) > 1:
             raise InputError(f"two inputs are called {path.name}; rename one, or run them apart")
         must_be_writable(output)
     return outputs
+
+
+def must_be_file(path: Path, kind: str = "an .h5ad file") -> None:
+    """Complain about an input that does not exist or is a folder."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name {kind}")
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; name {kind}")
 
 
 def missing_folders(path: Path) -> list[Path]:

@@ -9,6 +9,7 @@ import typer
 
 from benchmarks.config import BenchmarkConfig, load_config
 from scr2st.stages import run_and_report
+from scr2st_env.errors import InputError
 
 PANEL = "Fields of the configuration: a flag replaces what FILE says"
 
@@ -44,14 +45,45 @@ def benchmark(
 ) -> None:
     """Compare agents and predictors under one protocol: table, figures and an HTML page.
 
+    A list is emptied by '' as in `--random-budgets ''`. 'module:Class' may name a file of the
+    working directory: agents = ["random", "mine:Darkest"] finds mine.py.
+
     Example: `scr2st benchmark --config her2st-image-free --budgets 0.1 0.2 --seeds 3`
     """
-    changes = {name: value for name, value in fields.items() if value not in (None, [])}
+    changes = {
+        name: listed(name, value) if isinstance(value, list) else value
+        for name, value in fields.items()
+        if value not in (None, [])
+    }
     if config is None:
         chosen, name = BenchmarkConfig.checked(changes, "flags"), "benchmark"
     else:
         chosen, name = load_config(config, **changes), Path(config).stem
     run_and_report(chosen, Path("results") / name if output is None else output, markdown)
+
+
+def listed(field: str, values: list[str]) -> list[Any]:
+    """Return a list as its field has it, from what was typed; ``''`` alone is the empty list.
+
+    Raises
+    ------
+    InputError
+        If a value should be a number and is none.
+
+    Examples
+    --------
+    >>> listed("budgets", ["0.1", "0.2"]), listed("sections", ["C2"]), listed("sections", [""])
+    ([0.1, 0.2], ['C2'], [])
+    """
+    if values == [""]:
+        return []
+    (item,) = get_args(BenchmarkConfig.model_fields[field].annotation)
+    if as_typed(item) is str:
+        return values
+    try:
+        return [as_typed(item)(value) for value in values]
+    except ValueError as error:
+        raise InputError(f"--{field.replace('_', '-')}: {error}") from error
 
 
 def with_a_flag_for_each_field(command: Any, model: type[BenchmarkConfig]) -> None:
@@ -100,9 +132,7 @@ def as_typed(annotation: Any) -> Any:
         return as_typed(arguments[0])
     if origin is Literal:
         return str
-    if origin is list:
-        return list[as_typed(arguments[0])]  # type: ignore[misc]
-    return annotation
+    return list[str] if origin is list else annotation
 
 
 def metavar_of(annotation: Any) -> str:

@@ -1,7 +1,7 @@
 """``scr2st embed``: spots and cells brought into one space."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -71,6 +71,12 @@ def embed(
     inputs = [*slides, reference] if reference is not None else slides
     outputs = one_output_each(inputs, output)
     must_be_writable(output / EMBEDDER)
+    for path in slides:
+        if is_live(path):
+            raise InputError(
+                f"{path} has no counts: a live slide needs no embedding, its spots are bought with "
+                "features alone; embed it when it was measured"
+            )
     from scr2st_env.embedders.composition import TypeComposition
     from scr2st_env.embedders.embed import embed_anndata
     from scr2st_env.embedders.pca import PCAEmbedder
@@ -99,3 +105,21 @@ def embed(
         typer.echo(f"{place}: {adata.n_obs} x {adata.obsm['X_cell'].shape[1]} embedding")
     if reference is not None:
         typer.echo(f"later slides: scr2st embed SLIDE --embedder {output} -o {output}")
+
+
+def is_live(path: Path) -> bool:
+    """Whether an ``.h5ad`` file holds neither counts nor genes: nothing was measured yet."""
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            stored = [file.get("X"), file.get("layers/counts")]
+            present = [matrix for matrix in stored if matrix is not None]
+            return all(_n_columns(matrix) == 0 for matrix in present)
+    except OSError:
+        return False  # whoever reads the slide says what is wrong with it
+
+
+def _n_columns(matrix: Any) -> int:
+    shape = matrix.attrs.get("shape", getattr(matrix, "shape", None))  # sparse, dense
+    return 0 if shape is None or len(shape) < 2 else int(shape[1])

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from scr2st.outputs import must_be_file
 from scr2st.spaces import KIND, space_key, space_of
 from scr2st_env.errors import InputError
 
@@ -25,8 +26,7 @@ def info(
 
     Example: `scr2st info C2.h5ad`
     """
-    if not file.is_file():
-        raise InputError(f"{file} does not exist; name an .h5ad file or a trained agent")
+    must_be_file(file, "an .h5ad file or a trained agent")
     if file.suffix == ".safetensors":
         show(describe_saved(file))
         return
@@ -69,14 +69,17 @@ def describe_slide(adata: Any, file: Path) -> Lines:
     unit = "um" if _scale_is_known(adata) else "units of obsm['spatial'], whose scale is not stated"
     image = slide.public.image
     picture = "none" if image is None else "{1} x {0} pixels".format(*image.pixels.shape[:2])
+    how = f"scr2st embed {file} --reference FILE"
+    live = adata.n_vars == 0 or (adata.X is None and "counts" not in adata.layers)
+    unneeded = "none, and none is needed to buy spots: nothing was measured yet"
     return [
         ("slide", f"{slide.name}: {slide.n_spots} spots of patient {slide.patient}"),
         ("positions", f"obsm['spatial'], {slide.public.pitch:.4g} {unit} from spot to spot"),
         ("tissue image", picture),
-        ("counts", _describe_counts(adata, file)),
+        ("counts", "none: nothing was measured yet" if live else _describe_counts(adata, file)),
         ("patch features", _describe_matrix(adata, "X_patch", f"scr2st features {file}")),
-        ("embedding", _describe_matrix(adata, "X_cell", f"scr2st embed {file} --reference FILE")),
-        ("cell types", _describe_matrix(adata, "X_type", f"scr2st embed {file} --reference FILE")),
+        ("embedding", unneeded if live else _describe_matrix(adata, "X_cell", how)),
+        ("cell types", unneeded if live else _describe_matrix(adata, "X_type", how)),
         ("other obsm", _others(adata, {"spatial", "X_patch", "X_cell", "X_type"})),
     ]
 
@@ -191,8 +194,6 @@ def _describe_counts(adata: Any, file: Path) -> str:
     from scr2st_env.anndata_io import raw_counts
     from scr2st_env.counts import MIN_COUNTS
 
-    if adata.n_vars == 0:
-        return "none: nothing was measured yet"
     try:
         totals = np.asarray(raw_counts(adata, str(file)).sum(axis=1)).ravel()
     except InputError as error:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scr2st.outputs import must_be_writable
+from scr2st.outputs import must_be_file, must_be_writable
 from scr2st.spaces import must_share_a_space
 from scr2st_env.errors import InputError
 
@@ -97,6 +97,8 @@ def train(
         raise InputError(f"{output} does not end in .safetensors; name it so")
     must_be_writable(output)
     to_spend = budget_of(budget)
+    for path in (*slides, reference):
+        must_be_file(path)
     from agents.training import train_spot_agent
     from scr2st_env.reference import CellReference
     from scr2st_env.slide import Slide
