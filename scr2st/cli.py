@@ -1,9 +1,12 @@
 """The command line: what ``scr2st`` offers, and how it complains."""
 
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -72,13 +75,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     command = typer.main.get_command(app)
     try:
-        with _warnings_of_one_line():
+        with _warnings_of_one_line(), _own_modules(), _terminated_like_interrupted():
             status = command.main(arguments, prog_name="scr2st", standalone_mode=False) or 0
     except InputError as error:
         return _complain(str(error))
     except TyperException as error:
-        return _complain(error.format_message())
+        message = error.format_message()
+        return _complain(message) if message.strip() else WRONG_INPUT  # help was shown instead
     if status == INTERRUPTED:
+        _end_workers()
         typer.echo("scr2st: interrupted", err=True)
     return int(status)
 
@@ -97,6 +102,40 @@ def _warnings_of_one_line() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".* names are not unique")
         warnings.showwarning = show
         yield
+
+
+@contextmanager
+def _own_modules() -> Iterator[None]:
+    """Let 'module:Class' name a file of the working directory, here and in worker processes.
+
+    It is the last place to look, so that no file there takes the place of an installed module.
+    """
+    here = str(Path.cwd())
+    sys.path.append(here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Let a terminated run end in order, as after Ctrl-C: locks go, and workers with them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    earlier = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+
+
+def _end_workers() -> None:
+    if "joblib" in sys.modules:
+        from joblib.externals.loky import get_reusable_executor
+
+        get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
 
 
 def _complain(message: str) -> int:

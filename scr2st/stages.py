@@ -8,7 +8,8 @@ from pathlib import Path
 import typer
 
 from benchmarks.config import BenchmarkConfig
-from scr2st.outputs import missing_folders, must_be_writable, remove_while_empty
+from scr2st.lock import LOCK, alone_in
+from scr2st.outputs import must_be_writable, remove_while_empty
 from scr2st_env.errors import InputError
 
 
@@ -36,13 +37,14 @@ def run_and_report(config: BenchmarkConfig, output: Path, markdown: Path | None 
         check_names(config)
         study = load_study(config)
     typer.echo(f"{config.title}: {len(study.slides)} slides, protocol {config.protocol}")
-    with stage("training, buying and judging"), no_claim_on_failure(output):
-        results = run_benchmark(config, output, study=study)
-    print_table(results)
-    with stage("drawing the report"):
-        write_report(results, output)
-        if markdown is not None:
-            write_markdown(results, markdown)
+    with alone_in(output):
+        with stage("training, buying and judging"), no_claim_on_failure(output):
+            results = run_benchmark(config, output, study=study)
+        print_table(results)
+        with stage("drawing the report"):
+            write_report(results, output)
+            if markdown is not None:
+                write_markdown(results, markdown)
     typer.echo(f"open {output / 'index.html'}")
 
 
@@ -79,14 +81,14 @@ def no_claim_on_failure(folder: Path) -> Iterator[None]:
     from benchmarks.results import CONFIG
 
     claim = folder / CONFIG
-    claimed, made = claim.exists(), missing_folders(folder)
+    claimed = claim.exists()
     try:
         yield
     except InputError:
-        if not claimed and {path for path in folder.rglob("*") if path.is_file()} <= {claim}:
+        left = list(folder.rglob("*"))
+        if not claimed and {path.name for path in left if path.is_file()} <= {CONFIG, LOCK}:
             claim.unlink(missing_ok=True)
-            inside = sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True)
-            remove_while_empty([*inside, *made])
+            remove_while_empty(sorted((path for path in left if path.is_dir()), reverse=True))
         raise
 
 

@@ -4,8 +4,10 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from PIL import Image
 
 import scr2st_env
 from scr2st import cli
+from scr2st.commands.benchmark import listed
+from scr2st.lock import alone_in
 from scr2st.many_values import one_value_each
 from scr2st.spaces import must_share_a_space, stated_space
 from scr2st.stages import no_claim_on_failure
@@ -111,6 +115,22 @@ def test_every_command_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> 
     assert all(f" {command} " in text for command in COMMANDS)
 
 
+@pytest.mark.parametrize("arguments", [[], ["train"], ["info"]])
+def test_a_command_without_arguments_shows_help_and_no_empty_error(
+    arguments: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == cli.WRONG_INPUT
+    shown = capfd.readouterr()
+    assert "Usage: scr2st" in shown.out
+    assert "error" not in shown.err
+
+
+def test_an_empty_string_empties_a_list() -> None:
+    assert listed("random_budgets", [""]) == []
+    assert listed("sections", [""]) == []
+    assert listed("budgets", ["0.1", "0.2"]) == [0.1, 0.2]
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"scr2st {scr2st_env.__version__}\n"
@@ -176,6 +196,10 @@ def same_names(adata: anndata.AnnData) -> None:
     adata.obs_names = ["twin", *adata.obs_names[:1], "twin", *adata.obs_names[3:]]
 
 
+def never_measured(adata: anndata.AnnData) -> anndata.AnnData:
+    return anndata.AnnData(obs=adata.obs, obsm={"spatial": adata.obsm["spatial"]})
+
+
 def write(path: str, content: str | bytes) -> Change:
     def apply() -> None:
         Path(path).write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -206,6 +230,10 @@ WRONG = [
         "no.h5ad does not exist",
     ),
     ("missing reference", nothing, "embed s1.h5ad --reference no.h5ad", "no.h5ad does not exist"),
+    ("folder", make_folder("here"), "info here", "here is a folder"),
+    ("folder", make_folder("here"), "features here", "here is a folder"),
+    ("folder", make_folder("here"), f"{TRAIN} --slides here", "here is a folder"),
+    ("live slide", rewrite("s2.h5ad", never_measured), EMBED, "needs no embedding"),
     ("missing agent", nothing, "info agent.safetensors", "agent.safetensors does not exist"),
     ("not an AnnData", write("s1.h5ad", "a,b\n1,2\n"), "info s1.h5ad", "not an AnnData"),
     ("not an AnnData", write("s1.h5ad", "a,b\n1,2\n"), EMBED, "s1.h5ad is not an AnnData"),
@@ -259,6 +287,8 @@ WRONG = [
     ("unknown judge", nothing, f"{BENCHMARK} --judges gp nope", "nope"),
     ("unknown protocol", nothing, f"{BENCHMARK} --protocol nope", "protocol"),
     ("share of 0", nothing, f"{BENCHMARK} --budgets 0", "budgets"),
+    ("share that is no number", nothing, f"{BENCHMARK} --budgets much", "--budgets"),
+    ("no budgets", nothing, f"{BENCHMARK} --budgets=", "budget"),
     ("share above 1", nothing, f"{BENCHMARK} --budgets 1.5", "budgets"),
     ("no configuration", nothing, "benchmark --config no.toml", "no.toml is no file"),
     ("unknown field", write("c.toml", "colour = 1\n"), "benchmark --config c.toml", "colour"),
@@ -347,7 +377,7 @@ def test_a_killed_write_leaves_no_half_file(tmp_path: Path, earlier: str | None)
 
 def fail_with(run: Path, files: Mapping[Path, str]) -> None:
     """Write files as a run does that stops at wrong input."""
-    with pytest.raises(InputError, match="wrong"), no_claim_on_failure(run):
+    with pytest.raises(InputError, match="wrong"), alone_in(run), no_claim_on_failure(run):
         write_and_fail(files)
 
 
@@ -368,6 +398,85 @@ def test_a_failed_run_removes_its_own_claim_and_nothing_of_other_runs(tmp_path: 
     assert set(contents(mine)) == {"config.json", "units", "units/C2.jsonl"}
 
 
+def test_two_runs_are_never_at_work_in_one_folder(tmp_path: Path) -> None:
+    run = tmp_path / "results" / "mine"
+    with alone_in(run):
+        before = contents(tmp_path)
+        with pytest.raises(InputError, match="another run is at work"), alone_in(run):
+            pass
+        assert contents(tmp_path) == before
+    assert contents(tmp_path) == {}
+
+    run.mkdir(parents=True)
+    (run / ".running").write_text(f"{dead_process()} {socket.gethostname()}")
+    with alone_in(run):
+        assert (run / ".running").read_text() == f"{os.getpid()} {socket.gethostname()}"
+    (run / ".running").write_text(f"{dead_process()} another-machine")
+    with pytest.raises(InputError, match="another run is at work"), alone_in(run):
+        pass
+
+
+def dead_process() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+MINE = """
+import os, pathlib, time
+def darkest(observation, action_mask, rng):
+    pathlib.Path("playing").mkdir(exist_ok=True)
+    (pathlib.Path("playing") / str(os.getpid())).touch()
+    time.sleep({pause})
+    return int(action_mask.argmax())
+def agent():
+    return darkest
+"""
+OWN_AGENT = (
+    "benchmark --slides s1.h5ad s2.h5ad --reference atlas.h5ad --n-states 10 --budgets 0.1 "
+    "--agents random mine:agent --primary-agent mine:agent --judges mean --primary-judge mean "
+    "--seeds 1 --n-genes 20 --n-top-genes 5 --jobs 2 -o run"
+)
+
+
+def test_an_agent_from_a_file_of_the_working_directory_plays_in_worker_processes(
+    folder: Path,
+) -> None:
+    (folder / "mine.py").write_text(MINE.format(pause=0))
+    script = "import sys; sys.path.remove(''); from scr2st.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", script, *OWN_AGENT.split()]
+    environment = os.environ | {"PYTHONPATH": str(Path(scr2st_env.__file__).parents[1])}
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    assert "mine:agent" in (folder / "run" / "results.csv").read_text()
+
+
+def test_a_terminated_run_ends_its_workers_and_gives_the_folder_free(folder: Path) -> None:
+    (folder / "mine.py").write_text(MINE.format(pause=60))
+    environment = os.environ | {"PYTHONPATH": str(Path(scr2st_env.__file__).parents[1])}
+    command = [sys.executable, "-m", "scr2st.cli", *OWN_AGENT.split()]
+    with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE) as run:
+        until(lambda: (folder / "playing").is_dir() and any((folder / "playing").iterdir()))
+        run.send_signal(signal.SIGTERM)
+        assert run.wait(30) == cli.INTERRUPTED
+        assert run.stderr is not None
+        assert run.stderr.read().endswith(b"scr2st: interrupted\n")
+    workers = [int(path.name) for path in (folder / "playing").iterdir()]
+    until(lambda: not any(is_alive(worker) for worker in workers))
+    assert not (folder / "run" / ".running").exists()
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+def is_alive(process: int) -> bool:
+    status = Path(f"/proc/{process}/stat")
+    return status.exists() and status.read_text().split()[2] != "Z"
+
+
 # --- the job ------------------------------------------------------------------------------------
 
 
@@ -381,6 +490,17 @@ def test_info_tells_what_a_slide_lacks_and_what_makes_it(
     assert "obsm['X_patch'], 6 columns, by toy" in text
     assert "obsm['X_cell'] is missing; make it with: scr2st embed s1.h5ad --reference FILE" in text
     assert "80 genes" in text
+
+
+def test_info_of_a_live_slide_does_not_ask_for_an_embedding(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rewrite(str(folder / "s1.h5ad"), never_measured)()
+    assert cli.main(["info", "s1.h5ad"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "nothing was measured yet" in text
+    assert "scr2st features" in text
+    assert "scr2st embed" not in text
 
 
 def test_info_of_a_reference_counts_its_cell_types(
