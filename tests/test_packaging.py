@@ -1,5 +1,7 @@
 """What is installed: light imports, one version, a wheel with everything in it."""
 
+import ast
+import itertools
 import os
 import re
 import shutil
@@ -8,6 +10,7 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -69,6 +72,35 @@ def test_every_requirement_is_pinned_once() -> None:
     names = {canonical(re.split(r"[><=!~;\[ ]", line)[0]) for line in required}
     assert names - pinned == set()
     assert ["torch", "2.13.0"] in pins
+
+
+def test_every_library_that_is_imported_is_required() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
+    required = {canonical(re.split(r"[><=!~;\[ ]", line)[0]) for line in lines}
+    distributions = metadata.packages_distributions()
+    imported = {
+        name: path.relative_to(ROOT)
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        for name in imports(path)
+        if name not in {*PACKAGES, *sys.stdlib_module_names}
+    }
+    assert {"numpy", "sklearn", "faiss"} <= set(imported)
+    undeclared = {
+        name: place
+        for name, place in imported.items()
+        if required.isdisjoint(canonical(each) for each in distributions.get(name, [name]))
+    }
+    assert undeclared == {}
+
+
+def imports(path: Path) -> set[str]:
+    """The topmost names of the modules that a file imports anywhere."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    whole = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    parts = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in whole | parts}
 
 
 def canonical(name: str) -> str:
