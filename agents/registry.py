@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import entry_points
+from inspect import isfunction, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +36,9 @@ def load_agent(spec: str | Path, **options: Any) -> Any:
     Parameters
     ----------
     spec
-        A name (see :func:`agent_names`), ``"module:Class"`` of a class or function that returns
-        an agent, or the path of a saved agent (``*.safetensors``), which executes nothing.
+        A name (see :func:`agent_names`), ``"module:name"`` of a class or function that
+        returns an agent, or of a function ``(observation, action_mask, rng) -> index`` that is
+        one, or the path of a saved agent (``*.safetensors``), which executes nothing.
     **options
         For the constructor; a saved agent takes none.
 
@@ -70,7 +72,7 @@ def load_agent(spec: str | Path, **options: Any) -> Any:
         return _make(_imported(text, text), text, options)
     raise InputError(
         f"there is no agent {text!r}; name one of {', '.join(agent_names())}, "
-        "a 'module:Class', or the path of a saved agent (*.safetensors)"
+        "a 'module:Class' or 'module:function', or the path of a saved agent (*.safetensors)"
     )
 
 
@@ -94,7 +96,22 @@ def _imported(path: str, spec: str) -> Callable[..., Any]:
 
 
 def _make(maker: Callable[..., Any], spec: str, options: dict[str, Any]) -> Any:
+    if not options and _decides(maker):
+        return as_agent(maker)
     try:
         return as_agent(maker(**options))
     except TypeError as error:
         raise InputError(f"agent {spec!r}: {error}") from error
+
+
+def _decides(maker: Callable[..., Any]) -> bool:
+    """Whether it is a function (observation, action_mask, rng), not one that makes an agent."""
+    if not isfunction(maker):
+        return False
+    required = [
+        parameter
+        for parameter in signature(maker).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind in {parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD}
+    ]
+    return len(required) == 3

@@ -429,12 +429,10 @@ def darkest(observation, action_mask, rng):
     (pathlib.Path("playing") / str(os.getpid())).touch()
     time.sleep({pause})
     return int(action_mask.argmax())
-def agent():
-    return darkest
 """
 OWN_AGENT = (
     "benchmark --slides s1.h5ad s2.h5ad --reference atlas.h5ad --n-states 10 --budgets 0.1 "
-    "--agents random mine:agent --primary-agent mine:agent --judges mean --primary-judge mean "
+    "--agents random mine:darkest --primary-agent mine:darkest --judges mean --primary-judge mean "
     "--seeds 1 --n-genes 20 --n-top-genes 5 --jobs 2 -o run"
 )
 
@@ -447,7 +445,7 @@ def test_an_agent_from_a_file_of_the_working_directory_plays_in_worker_processes
     command = [sys.executable, "-c", script, *OWN_AGENT.split()]
     environment = os.environ | {"PYTHONPATH": str(Path(scr2st_env.__file__).parents[1])}
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-    assert "mine:agent" in (folder / "run" / "results.csv").read_text()
+    assert "mine:darkest" in (folder / "run" / "results.csv").read_text()
 
 
 def test_a_terminated_run_ends_its_workers_and_gives_the_folder_free(folder: Path) -> None:
