@@ -139,7 +139,8 @@ def _introduce(player: Any, world: Any, observation: Any, seed: int) -> None:
     """
     check = getattr(getattr(player, "policy", None), "check_slide", None)
     if check is not None:
-        check(int(observation["slide"]), world.public_slide, int(world.budget_spots))
+        n_measured = int(world.budget_spots) + int(np.asarray(observation["mask"]).sum())
+        check(int(observation["slide"]), world.public_slide, n_measured)
     if hasattr(player, "begin_episode"):
         player.begin_episode(
             world.public_slide, int(world.budget_spots), int(world.round_size), seed % SEED_LIMIT

@@ -44,13 +44,13 @@ class FarthestPointAgent(MaskAgent):
 
     def choose(self, slide: PublicSlide, bought: BoolArray, available: BoolArray) -> int:
         """Return the farthest available spot."""
-        place = slide.pitch_coordinates
+        coordinates = slide.pitch_coordinates
         for spot in np.flatnonzero(bought & ~self.seen):
-            away = np.linalg.norm(place - place[spot], axis=1)
+            away = np.linalg.norm(coordinates - coordinates[spot], axis=1)
             np.minimum(self.distance, away, out=self.distance)
         self.seen = bought.copy()
         if not bought.any() and self.start == "centre":
-            from_centre = np.linalg.norm(place - place.mean(axis=0), axis=1)
+            from_centre = np.linalg.norm(coordinates - coordinates.mean(axis=0), axis=1)
             return int(np.where(available, from_centre, np.inf).argmin())
         candidates = np.flatnonzero(available)
         reach = self.distance[candidates]

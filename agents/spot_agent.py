@@ -11,7 +11,7 @@ import torch
 
 from agents.base import SlideAgent
 from agents.policy.bank import SlideBank
-from agents.policy.inputs import FeatureProjection, InputSettings, describe
+from agents.policy.inputs import FeatureProjection, InputSettings, SlideInputs, describe
 from agents.policy.network import SpotNetwork
 from agents.record import TrainingRecord
 from agents.saved import AgentParts, read_parts, write_parts
@@ -61,14 +61,17 @@ class SpotAgent(SlideAgent):
     def prepare(self, slide: PublicSlide) -> None:
         """Describe the slide to the network, unless it is the one described last.
 
+        It is described as if no spot were measured from the start; what the first observation
+        says otherwise is heeded there.
+
         Raises
         ------
         InputError
             If the slide's features are of another encoder or width than the agent was trained on.
         """
+        self.n_measured: int | None = None
         if (slide.fingerprint, self.budget) not in self.bank.keys:
-            inputs = describe(slide, self.budget, self.settings, self.projection)
-            self.bank = SlideBank([inputs], self.settings.kernel.noise)
+            self.bank = SlideBank([self._describe(self.budget)], self.settings.kernel.noise)
 
     def predict(
         self,
@@ -114,15 +117,30 @@ class SpotAgent(SlideAgent):
         progress
             Share of the budget left and of the round filled, (2,).
         """
+        if self.n_measured is None:
+            self.n_measured = self._heed_initial_spots(bought, float(progress[0]))
         with torch.no_grad():
             batch = self.bank(
-                torch.tensor([self.bank.row(self.current_slide.fingerprint, self.budget)]),
+                torch.tensor([self.bank.row(self.current_slide.fingerprint, self.n_measured)]),
                 torch.from_numpy(bought[None].astype(np.float32)),
                 torch.from_numpy(available[None].astype(np.float32)),
                 torch.from_numpy(progress[None].astype(np.float32)),
             )
             found = self.network.forward_actor(batch)
         return found[0].double().numpy()
+
+    def _heed_initial_spots(self, bought: BoolArray, remaining: float) -> int:
+        """Describe the slide for all spots that will be measured, as the reward counts them."""
+        n_measured = max(int(bought.sum()) + round(remaining * self.budget), 1)
+        fingerprint = self.current_slide.fingerprint
+        if (fingerprint, n_measured) not in self.bank.keys:
+            alone = self.bank.slide(self.bank.row(fingerprint, self.budget))
+            inputs = [alone, self._describe(n_measured)]
+            self.bank = SlideBank(inputs, self.settings.kernel.noise)
+        return n_measured
+
+    def _describe(self, n_measured: int) -> SlideInputs:
+        return describe(self.current_slide, n_measured, self.settings, self.projection)
 
     def save(self, path: str | Path) -> None:
         """Write the agent to one safetensors file; the slide that it plays on is not written."""

@@ -235,10 +235,11 @@ def _objective(weights: RewardWeights, terms: Sequence[Term]) -> dict[str, float
 
 
 def _bank(env: SpotSamplingEnv, agent: SpotAgent) -> SlideBank:
-    """Describe the environment's slides, each for its budget, in the environment's order."""
+    """Describe the environment's slides, each as its episodes end, in the environment's order."""
     described = []
     for slide in env.slides:
-        env.reset(options={"slide": slide.name})
-        inputs = describe(slide.public, env.budget_spots, agent.settings, agent.projection)
+        observation, _ = env.reset(options={"slide": slide.name})
+        n_measured = env.budget_spots + int(observation["mask"].sum())
+        inputs = describe(slide.public, n_measured, agent.settings, agent.projection)
         described.append(inputs)
     return SlideBank(described, agent.settings.kernel.noise)

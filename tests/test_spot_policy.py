@@ -109,7 +109,7 @@ def test_a_permutation_of_the_spots_permutes_the_logits(seed: int) -> None:
     np.testing.assert_allclose(again, logits[order], rtol=2e-3, atol=2e-3)
 
 
-def test_looks_purchases_and_progress_all_reach_the_logits() -> None:
+def test_features_purchases_and_progress_all_reach_the_logits() -> None:
     slide = toy_slide("one", 6, 1)
     agent = restless(untrained_agent([slide.public]))
     bought, available = np.zeros(36, bool), np.ones(36, bool)
@@ -163,8 +163,8 @@ def test_training_slides_must_be_encoded_alike() -> None:
 def test_the_projection_whitens_the_training_slides() -> None:
     publics = [toy_slide(name, 8, seed).public for seed, name in enumerate("ab")]
     projection = FeatureProjection.fit(publics, 4)
-    looks = np.concatenate([projection.apply(public) for public in publics])
-    np.testing.assert_allclose(np.cov(looks, rowvar=False), np.eye(4), atol=1e-3)
+    components = np.concatenate([projection.apply(public) for public in publics])
+    np.testing.assert_allclose(np.cov(components, rowvar=False), np.eye(4), atol=1e-3)
 
 
 def test_features_that_repeat_one_another_add_no_components() -> None:
@@ -212,7 +212,7 @@ def test_the_bank_knows_slides_by_their_fingerprint_not_their_name() -> None:
     assert bank.row(slides[1].public.fingerprint, 5) == 1
     with pytest.raises(InputError, match="fingerprint"):
         bank.row(toy_slide("two", 7, 99).public.fingerprint, 5)
-    with pytest.raises(InputError, match="budget of 6"):
+    with pytest.raises(InputError, match="for 6 measured spots"):
         bank.row(slides[1].public.fingerprint, 6)
     assert bank.state_dict() == {}
 
@@ -283,8 +283,29 @@ def test_a_model_refuses_slides_and_budgets_that_it_was_not_made_for() -> None:
         make_env([*slides, toy_slide("three", 6, 3)]),
     ]
     for other, name in zip(others, ["one", "one", "one", "three"], strict=True):
-        with pytest.raises(InputError, match=f"slide '{name}' with a budget of .* not what this"):
+        with pytest.raises(InputError, match=f"slide '{name}', .* not what this model knows"):
             run_episode(model, other, slide=name)
+
+
+def test_the_reach_of_the_policy_is_that_of_the_reward() -> None:
+    slides = [toy_slide("one", 8, 1), toy_slide("two", 7, 2)]
+    initial = {"one": range(0, 64, 3)}
+    env = make_env(slides, budget=5, initial=initial)
+    agent = restless(untrained_agent([slide.public for slide in slides]))
+    bank = _bank(env, agent)
+    assert [n_measured for _, n_measured in bank.keys] == [5 + 22, 5]
+    for _ in range(2):
+        observation, _ = env.reset(options={"slide": "one"})
+        agent.begin_episode(slides[0].public, 5, 1, 0)
+        agent.predict(observation)
+        row = agent.bank.row(slides[0].public.fingerprint, 5 + 22)
+        torch.testing.assert_close(agent.bank.slide(row).unseen, bank.slide(0).unseen)
+        described = agent.bank
+        agent.predict(env.step(1)[0])
+        assert agent.bank is described
+    other = untrained_agent([slide.public for slide in slides])
+    run_episode(other, env, slide="two")
+    assert [n_measured for _, n_measured in other.bank.keys] == [5]
 
 
 def test_the_policy_says_which_observation_it_needs() -> None:

@@ -14,7 +14,7 @@ from scr2st_env.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-TENSORS = ("static", "likeness", "unseen", "factor")
+TENSORS = ("static", "similarity", "unseen", "factor")
 
 
 class SlideBank(nn.Module):
@@ -31,31 +31,31 @@ class SlideBank(nn.Module):
     def __init__(self, slides: Sequence[SlideInputs], noise: float) -> None:
         super().__init__()
         self.noise = noise
-        self.keys = tuple((slide.fingerprint, slide.budget) for slide in slides)
+        self.keys = tuple((slide.fingerprint, slide.n_measured) for slide in slides)
         for row, slide in enumerate(slides):
             for name in TENSORS:
                 self.register_buffer(f"{name}_{row}", getattr(slide, name), persistent=False)
 
-    def row(self, fingerprint: str, budget: int) -> int:
-        """Return where the inputs for a slide and a budget are.
+    def row(self, fingerprint: str, n_measured: int) -> int:
+        """Return where the inputs for a slide and a number of measured spots are.
 
         Raises
         ------
         InputError
             If they are not in the bank: another slide of the same name or size never stands in.
         """
-        if (fingerprint, budget) not in self.keys:
+        if (fingerprint, n_measured) not in self.keys:
             raise InputError(
                 f"the bank of {len(self.keys)} slides has none with the fingerprint "
-                f"{fingerprint[:12]} and a budget of {budget}; build the bank anew"
+                f"{fingerprint[:12]} for {n_measured} measured spots; build the bank anew"
             )
-        return self.keys.index((fingerprint, budget))
+        return self.keys.index((fingerprint, n_measured))
 
     def slide(self, row: int) -> SlideInputs:
         """Return the static inputs in a row."""
-        fingerprint, budget = self.keys[row]
+        fingerprint, n_measured = self.keys[row]
         tensors = [self.get_buffer(f"{name}_{row}") for name in TENSORS]
-        return SlideInputs(fingerprint, budget, *tensors)
+        return SlideInputs(fingerprint, n_measured, *tensors)
 
     def forward(
         self,
@@ -81,7 +81,7 @@ class SlideBank(nn.Module):
         """
         batch, width = mask.shape
         first = self.slide(0)
-        n_inputs = first.static.shape[1] + 2 * len(first.likeness) + N_DYNAMIC
+        n_inputs = first.static.shape[1] + 2 * len(first.similarity) + N_DYNAMIC
         inputs = mask.new_zeros(batch, width, n_inputs)
         design = mask.new_zeros(batch, width)
         real = torch.zeros(batch, width, dtype=torch.bool)

@@ -94,17 +94,19 @@ def spot_context(
     gain, variance = design_gain(slide.factor, mask, noise)
     design = standardise(gain.clamp(min=1e-12).log(), available > 0)
     log_unseen = (mask @ slide.unseen).view(batch, -1, n_spots).transpose(0, 1)  # (L, B, N)
-    news = log_unseen.exp() @ slide.likeness  # (L, B, N)
-    typical = slide.likeness.sum(-1).mean(-1)[:, None, None]
-    news = torch.log(news / typical + 0.02).permute(1, 2, 0)
+    novelty = log_unseen.exp() @ slide.similarity  # (L, B, N)
+    typical = slide.similarity.sum(-1).mean(-1)[:, None, None]
+    novelty = torch.log(novelty / typical + 0.02).permute(1, 2, 0)
     own = log_unseen.clamp(min=-3).permute(1, 2, 0)
     dynamic = torch.stack([design, variance, mask, available], dim=-1)
     static = slide.static.expand(batch, -1, -1)
-    return torch.cat([static, own, news, dynamic], dim=-1), design
+    return torch.cat([static, own, novelty, dynamic], dim=-1), design
 
 
 def n_spot_inputs(settings: InputSettings, projection: FeatureProjection) -> int:
-    """Return how many inputs a spot has: looks, its surroundings, tissue, and what changes."""
-    looks = projection.n_components
-    n_scales = 1 + len(settings.space_lengths) + (len(settings.feature_lengths) if looks else 0)
-    return looks + 3 * n_scales + 1 + N_DYNAMIC
+    """Return how many inputs a spot has: features, its surroundings, tissue, and what changes."""
+    n_components = projection.n_components
+    n_scales = (
+        1 + len(settings.space_lengths) + (len(settings.feature_lengths) if n_components else 0)
+    )
+    return n_components + 3 * n_scales + 1 + N_DYNAMIC

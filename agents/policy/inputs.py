@@ -37,11 +37,11 @@ class InputSettings:
     n_components
         Principal components of the features, at most.
     space_lengths
-        Length scales at which spots nearby count as seen, in units of the reach that the budget
-        gives a spot (:func:`scr2st_env.rewards.density.reach`); the reach itself, with a sharp
+        Length scales at which spots nearby count as seen, in units of the reach of a
+        measured spot (:func:`scr2st_env.rewards.density.reach`); the reach itself, with a sharp
         edge, is always one.
     feature_lengths
-        Length scales at which spots that look alike count as seen, in units of the root mean
+        Length scales at which spots with like features count as seen, in units of the root mean
         squared distance between two random spots of the slide.
     """
 
@@ -132,24 +132,24 @@ class SlideInputs:
 
     Parameters
     ----------
-    fingerprint, budget
-        Of the public slide that they were made from, and the purchases they were made for.
+    fingerprint, n_measured
+        Of the public slide that they were made from, and the measured spots they were made for.
     static
         Inputs of each spot that do not change, (N, F).
-    likeness
+    similarity
         How much of spot j is seen when spot i is measured, in [0, 1], at each length scale in
-        space and in looks, (L, N, N).
+        space and in features, (L, N, N).
     unseen
-        log(1 - likeness), side by side, (N, L N): a selection mask times this is the logarithm of
+        log(1 - similarity), side by side, (N, L N): a selection mask times this is the logarithm of
         what remains unseen of every spot.
     factor
         U with U U' close to the design kernel, (N, r).
     """
 
     fingerprint: str
-    budget: int
+    n_measured: int
     static: torch.Tensor  # (N, F)
-    likeness: torch.Tensor  # (L, N, N)
+    similarity: torch.Tensor  # (L, N, N)
     unseen: torch.Tensor  # (N, L N)
     factor: torch.Tensor  # (N, r)
 
@@ -160,7 +160,7 @@ class SlideInputs:
 
 
 def describe(
-    slide: PublicSlide, budget: int, settings: InputSettings, projection: FeatureProjection
+    slide: PublicSlide, n_measured: int, settings: InputSettings, projection: FeatureProjection
 ) -> SlideInputs:
     """Compute the static inputs of a slide from its public part.
 
@@ -168,8 +168,8 @@ def describe(
     ----------
     slide
         Any slide; its features must match ``projection``.
-    budget
-        Purchases of the episode.
+    n_measured
+        Measured spots when the budget is spent: the budget and the initial spots, as for rewards.
     settings, projection
         As the policy was trained with.
 
@@ -182,34 +182,39 @@ def describe(
     InputError
         If the features do not match.
     """
-    looks = projection.apply(slide)
-    likeness = _likeness(slide, looks, budget, settings)
-    surroundings = np.log(likeness.sum(axis=2)).T  # (N, L)
+    components = projection.apply(slide)
+    similarity = _similarity(slide, components, n_measured, settings)
+    surroundings = np.log(similarity.sum(axis=2)).T  # (N, L)
     tissue = np.log1p(slide.tissue_density / slide.tissue_density.mean())
     kernel = settings.kernel
     if projection.n_components == 0:
         kernel = replace(kernel, feature_weight=0.0)
     return SlideInputs(
         fingerprint=slide.fingerprint,
-        budget=budget,
-        static=_tensor(np.column_stack([looks, surroundings - surroundings.mean(axis=0), tissue])),
-        likeness=_tensor(likeness),
-        unseen=_tensor(np.concatenate(np.log1p(-SEEN * likeness), axis=1)),
+        n_measured=n_measured,
+        static=_tensor(
+            np.column_stack([components, surroundings - surroundings.mean(axis=0), tissue])
+        ),
+        similarity=_tensor(similarity),
+        unseen=_tensor(np.concatenate(np.log1p(-SEEN * similarity), axis=1)),
         factor=_tensor(low_rank(kernel.for_slide(slide), settings.rank)),
     )
 
 
-def _likeness(
-    slide: PublicSlide, looks: NDArray[np.float32], budget: int, settings: InputSettings
+def _similarity(
+    slide: PublicSlide, components: NDArray[np.float32], n_measured: int, settings: InputSettings
 ) -> NDArray[np.float64]:
-    """Return the kernels on space and looks at every length scale, (L, N, N)."""
-    place = slide.coordinates.astype(np.float64)
-    radius = reach(slide, budget)
-    within = (cdist(place, place) <= radius * (1 + 1e-3)).astype(np.float64)
-    kernels = [within, *(_radial(place, length * radius) for length in settings.space_lengths)]
-    if looks.shape[1]:
-        unit = float(np.sqrt(2 * looks.var(axis=0).sum())) or 1.0
-        kernels += [_radial(looks, length * unit) for length in settings.feature_lengths]
+    """Return the kernels on space and components at every length scale, (L, N, N)."""
+    coordinates = slide.coordinates.astype(np.float64)
+    radius = reach(slide, n_measured)
+    within = (cdist(coordinates, coordinates) <= radius * (1 + 1e-3)).astype(np.float64)
+    kernels = [
+        within,
+        *(_radial(coordinates, length * radius) for length in settings.space_lengths),
+    ]
+    if components.shape[1]:
+        unit = float(np.sqrt(2 * components.var(axis=0).sum())) or 1.0
+        kernels += [_radial(components, length * unit) for length in settings.feature_lengths]
     return np.stack(kernels)
 
 

@@ -83,7 +83,7 @@ class SpotPolicy(MaskableActorCriticPolicy):
             features_extractor_kwargs={"bank": bank},
         )
 
-    def check_slide(self, row: int, slide: PublicSlide, budget: int) -> None:
+    def check_slide(self, row: int, slide: PublicSlide, n_measured: int) -> None:
         """Check that the policy describes the slide that an episode begins on.
 
         Compact observations name a slide by its number alone, so the runner asks this once per
@@ -93,18 +93,18 @@ class SpotPolicy(MaskableActorCriticPolicy):
         ----------
         row
             Number of the slide in observations.
-        slide, budget
-            Of the episode.
+        slide, n_measured
+            Of the episode, and how many of its spots are measured when the budget is spent.
 
         Raises
         ------
         InputError
-            If it was made for another slide, or another budget, of this number.
+            If the policy was made for another slide of this number, or for another budget.
         """
-        if self._keys[row : row + 1] != ((slide.fingerprint, budget),):
+        if self._keys[row : row + 1] != ((slide.fingerprint, n_measured),):
             raise InputError(
-                f"slide {slide.name!r} with a budget of {budget} is not what this model was made "
-                f"for (slide {row} of its environment); let a SpotAgent play, or make a model anew"
+                f"slide {slide.name!r}, {n_measured} of its spots measured in the end, is not what "
+                f"this model knows as slide {row}; let a SpotAgent play, or make a model anew"
             )
 
     def _build(self, lr_schedule: Schedule) -> None:
