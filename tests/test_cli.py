@@ -34,12 +34,13 @@ HEAVY = ("torch", "anndata", "sklearn", "matplotlib", "pandas", "stable_baseline
 CELL_TYPES = ["a", "b", "c"]
 
 
-def section() -> anndata.AnnData:
+def section(patient: str = "s1") -> anndata.AnnData:
     """The toy slide as a user keeps it: 64 spots, 80 genes, features, embedding, cell types."""
     slide = toy_slide("s1")
     hidden = slide.hidden
     assert hidden is not None
     adata = counted(np.asarray(hidden.types), slide.public.spot_names.tolist(), seed=1)
+    adata.obs["patient"] = patient
     adata.obsm["spatial"] = np.array(slide.public.coordinates)
     adata.obsm["X_patch"] = np.array(slide.public.features)
     adata.obsm["X_cell"] = np.array(hidden.embedding)
@@ -74,7 +75,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with s1.h5ad, s2.h5ad and atlas.h5ad, which is the working directory."""
     monkeypatch.chdir(tmp_path)
     section().write_h5ad("s1.h5ad")
-    section().write_h5ad("s2.h5ad")
+    section("s2").write_h5ad("s2.h5ad")
     atlas().write_h5ad("atlas.h5ad")
     return tmp_path
 
