@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scr2st_env.reference import CellReference
     from scr2st_env.slide import Slide
 
+ENVIRONMENT = "environment"  # the judge that holds what an episode earned
 LEARNED = "learned:"
 OBJECTIVES = ("reward", "prediction")
 
@@ -83,6 +84,13 @@ def make_buyer(spec: str, folder: Path, genes: Sequence[str], kernel: Kernel) ->
     if spec == "design:fitted":
         return load_agent("design", kernel=kernel)
     return load_agent(trained_agent(spec, folder) if spec.startswith(LEARNED) else spec)
+
+
+def origin_unchecked(spec: str) -> bool:
+    """Whether nothing here can say what an agent learned from: a saved or a foreign one."""
+    from agents.registry import BUILT_IN
+
+    return not (spec in BUILT_IN or spec == "design:fitted" or spec.startswith(LEARNED))
 
 
 def trained_agent(spec: str, folder: Path) -> Path:

@@ -145,10 +145,28 @@ def load_study(config: BenchmarkConfig) -> Study:
         imaged = bool(config.features)
     features = (config.features or "X_patch") if imaged else None
     slides = {
-        name: Slide.from_anndata(adata, name=name, features=features, embedding=None, types=None)
+        name: Slide.from_anndata(
+            adata,
+            name=name,
+            features=features,
+            embedding=None,
+            types=None,
+            patient=_patient(adata, name, "patient" if named else config.patient_key),
+        )
         for name, adata in sections.items()
     }
     return Study(slides, sections, atlas, cell_type=config.cell_type, n_states=config.n_states)
+
+
+def _patient(adata: AnnData, name: str, key: str) -> str:
+    """Return whose slide it is: folds are by patient, so nothing may be assumed here."""
+    found = adata.obs[key].unique().tolist() if key in adata.obs else []
+    if len(found) != 1 or found[0] != found[0] or not str(found[0]).strip():
+        raise InputError(
+            f"slide {name!r} ({name}.h5ad) has no single patient in obs[{key!r}]; write the one "
+            "patient of all its spots there, or name another column with patient_key"
+        )
+    return str(found[0])
 
 
 def _read_paths(config: BenchmarkConfig) -> tuple[dict[str, AnnData], AnnData]:

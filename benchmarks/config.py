@@ -42,6 +42,9 @@ class BenchmarkConfig(BaseModel):
         "", description="Path of the single-cell .h5ad that goes with paths in slides."
     )
     cell_type: str = Field("cell_type", description="obs column of the reference's labels.")
+    patient_key: str = Field(
+        "patient", description="obs column of .h5ad files that names the patient of a slide."
+    )
     features: str = Field(
         "X_patch",
         description="obsm key of the patch features in .h5ad files; empty for an image-free run.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from benchmarks.buying import ENVIRONMENT
 from benchmarks.statistics import (
     MIN_PATIENTS,
     area_under_curve,
@@ -14,7 +15,6 @@ from benchmarks.statistics import (
     oracle_gap_closed,
     t_interval,
 )
-from benchmarks.units import ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -185,10 +185,7 @@ def pretrained_cohorts(
 
 def _reference_genes(config: BenchmarkConfig, study: Study, slide: Slide) -> GeneList:
     if study.atlas is None:
-        raise InputError(
-            "protocol 'within-slide' takes its gene list from the single-cell reference's counts, "
-            "which these slides came without; use 'new-slide' or name a reference"
-        )
+        raise InputError("protocol 'within-slide' needs the single-cell reference's counts")
     return genes_of_reference(study.atlas, [slide], config.n_genes, config.n_top_genes)
 
 

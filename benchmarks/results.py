@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 KEYS = ("protocol", "fold", "patient", "slide", "agent", "oracle", "budget", "seed")
 TIMED = ("slide", "agent", "budget", "seed")
 BUILT_IN_ORACLES = frozenset({"oracle", "reward-oracle"})
-RUN, CONFIG, SCORES, EPISODES = "run.json", "config.json", "results.csv", "episodes.jsonl"
+RUN, CONFIG, INPUTS = "run.json", "config.json", "inputs.json"
+SCORES, EPISODES = "results.csv", "episodes.jsonl"
 
 
 @dataclass(frozen=True)

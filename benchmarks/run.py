@@ -15,27 +15,30 @@ import joblib
 from tqdm import tqdm
 
 from benchmarks.buying import LEARNED
+from benchmarks.checks import check_study, study_folds
 from benchmarks.cohort import Study, load_study
 from benchmarks.config import BenchmarkConfig
 from benchmarks.folds import Ground, grants_cohort, prepare_fold, train_fold_agent
-from benchmarks.protocols import Fold, patient_folds
+from benchmarks.inputs import claim_inputs
+from benchmarks.names import file_stem
 from benchmarks.results import (
     CONFIG,
     EPISODES,
     RUN,
     SCORES,
     Results,
-    read_episodes,
     write_csv,
     write_json,
 )
-from benchmarks.units import Unit, play_unit
+from benchmarks.units import Unit, play_unit, read_unit
 from scr2st_env._version import __version__
 from scr2st_env.errors import InputError
 from scr2st_env.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from benchmarks.protocols import Fold
 
 PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "torch", "gymnasium", "anndata", "joblib")
 
@@ -54,8 +57,9 @@ def run_benchmark(
         What to run.
     output
         Folder of the results: ``results.csv`` (all scores), ``episodes.jsonl`` (what was bought,
-        in order), ``run.json`` (versions, durations), ``config.json``, and the units of work. A
-        run that was killed at any moment continues here, to the same results.
+        in order), ``run.json`` (versions, durations), ``config.json``, ``inputs.json`` (digests
+        of the files read), and the units of work. A run that was killed at any moment continues
+        here, to the same results.
     progress
         Show a progress bar.
     study
@@ -68,14 +72,16 @@ def run_benchmark(
     Raises
     ------
     InputError
-        If the folder holds results of another configuration, or the configuration asks for what
-        is not there.
+        If the folder holds results of another configuration or of other files, or the
+        configuration asks for what is not there.
     """
     start = time.perf_counter()
     folder = Path(output)
-    _claim(config, folder)
     study = load_study(config) if study is None else study
-    folds = patient_folds(study.patients, _test_slides(config, study))
+    check_study(config, study)
+    _claim(config, folder)
+    claim_inputs(config, folder)
+    folds = study_folds(config, study)
     units = [
         Unit(fold.name, slide, budget)
         for fold in folds
@@ -96,7 +102,7 @@ def run_benchmark(
             for unit in _in_parallel(tasks):
                 bar.set_postfix_str(f"{unit.slide} at {unit.budget:.0%}", refresh=False)
                 bar.update()
-    episodes = read_episodes([unit.path(folder) for unit in units])
+    episodes = [episode for unit in units for episode in read_unit(unit, folder)]
     info = _environment(config, study, time.perf_counter() - start, len(missing), folder)
     results = Results.of_episodes(config, episodes, info, folder)
     with replacing(folder / EPISODES) as path:
@@ -124,14 +130,6 @@ def _claim(config: BenchmarkConfig, folder: Path) -> None:
     write_json(config.model_dump(), path)
 
 
-def _test_slides(config: BenchmarkConfig, study: Study) -> tuple[str, ...]:
-    if config.test_slides or config.slides != ["synthetic"]:
-        return tuple(config.test_slides)
-    from scr2st_env.synthetic.embedded import TEST
-
-    return tuple(name for name in TEST if name in study.slides)
-
-
 def _prepared(
     config: BenchmarkConfig,
     study: Study,
@@ -145,7 +143,7 @@ def _prepared(
     preparing: list[tuple[Any, ...]] = []
     for fold in folds:
         names = [name for name in fold.test if any(unit.slide == name for unit in missing)]
-        place = folder / "agents" / fold.name
+        place = folder / "agents" / file_stem(fold.name)
         if names:
             training += [(train_fold_agent, config, study, fold, spec, place) for spec in learned]
             preparing.append((prepare_fold, config, study, fold, names, place))

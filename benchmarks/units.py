@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from benchmarks.buying import episode_scores, make_buyer, make_environment
+from benchmarks.buying import ENVIRONMENT, episode_scores, make_buyer, make_environment
 from benchmarks.judging import make_judge, predict_slide, scores
+from benchmarks.names import file_stem
+from benchmarks.results import read_episodes
 from scr2st_env.errors import InputError
 from scr2st_env.files import replacing
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from benchmarks.config import BenchmarkConfig
     from benchmarks.folds import Ground
     from scr2st_env.arrays import FloatArray
-
-ENVIRONMENT = "environment"
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,34 @@ class Unit:
 
     def path(self, folder: Path) -> Path:
         """Where its episodes are written, one JSON object a line."""
-        name = re.sub(r"[^\w.+-]", "_", f"{self.fold}-{self.slide}-{self.budget:g}")
-        return folder / "units" / f"{name}.jsonl"
+        return folder / "units" / f"{file_stem(self.fold, self.slide, self.budget)}.jsonl"
 
     def map_path(self, folder: Path) -> Path:
         """Where the predictions of one gene are written, for the maps of the report."""
         return self.path(folder).with_suffix(".npz")
+
+
+def read_unit(unit: Unit, folder: Path) -> list[dict[str, Any]]:
+    """Read the episodes of a unit that was played.
+
+    Raises
+    ------
+    InputError
+        If the file holds another unit's.
+    """
+    path = unit.path(folder)
+    episodes = read_episodes([path])
+    for episode in episodes:
+        if (episode["fold"], episode["slide"], episode["budget"]) != (
+            unit.fold,
+            unit.slide,
+            unit.budget,
+        ):
+            raise InputError(
+                f"{path} holds episodes of slide {episode['slide']!r} at {episode['budget']}; "
+                "remove it, and it is played again"
+            )
+    return episodes
 
 
 def play_unit(config: BenchmarkConfig, ground: Ground, unit: Unit, folder: Path) -> Unit:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,6 +35,52 @@ def toy_study(n_slides: int = 4) -> Study:
         f"s{index}": toy_slide(f"s{index}", 7 + index % 2, index) for index in range(n_slides)
     }
     return Study(slides, reference=toy_reference())
+
+
+def counted(types: Any, names: list[str], seed: int) -> anndata.AnnData:
+    """Counts of mixtures of three cell types, which express 60 genes differently."""
+    programs = np.random.default_rng(0).gamma(1.0, size=(3, 60))
+    return anndata.AnnData(
+        np.random.default_rng(seed).poisson(5 * types @ programs).astype(np.float32),
+        obs=pd.DataFrame(index=names),
+        var=pd.DataFrame(index=[f"g{index}" for index in range(60)]),
+    )
+
+
+def toy_section(name: str, side: int, seed: int) -> anndata.AnnData:
+    """A toy slide as a user keeps it, not embedded yet."""
+    slide = toy_slide(name, side, seed)
+    assert slide.hidden is not None
+    adata = counted(np.asarray(slide.hidden.types), slide.public.spot_names.tolist(), seed)
+    adata.obsm["spatial"] = np.array(slide.public.coordinates)
+    adata.obsm["X_patch"] = np.array(slide.public.features)
+    return adata
+
+
+def toy_atlas() -> anndata.AnnData:
+    """120 cells of three types."""
+    labels = np.random.default_rng(1).integers(3, size=120)
+    adata = counted(np.eye(3)[labels], [f"c{index}" for index in range(120)], seed=99)
+    adata.obs["cell_type"] = np.array(["a", "b", "c"])[labels]
+    return adata
+
+
+def atlas_study(n_slides: int = 4) -> Study:
+    """Sections that are embedded fold by fold, with a reference's counts."""
+    sections = {
+        f"s{index}": toy_section(f"s{index}", 7 + index % 2, index) for index in range(n_slides)
+    }
+    return study_of(sections)
+
+
+def study_of(sections: dict[str, anndata.AnnData]) -> Study:
+    slides = {
+        name: Slide.from_anndata(
+            adata, name=name, patient=f"patient of {name}", embedding=None, types=None
+        )
+        for name, adata in sections.items()
+    }
+    return Study(slides, sections, toy_atlas(), n_states=10)
 
 
 def toy_config(**changes: Any) -> BenchmarkConfig:

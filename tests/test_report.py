@@ -17,6 +17,7 @@ from benchmarks.evidence import gains, patient_means, section_differences, summa
 from benchmarks.report.style import COLOURS, SPARE, agent_name, colours
 from benchmarks.report.table import headline, scoreboard
 from benchmarks.statistics import holm, sign_flip_test, t_interval, t_test
+from benchmarks.units import Unit
 
 AGENTS = ["random", "design", "learned:reward", "oracle"]
 GAIN = {"random": 0.0, "design": 0.02, "learned:reward": -0.015, "oracle": 0.04}
@@ -83,7 +84,7 @@ def write_map(folder: Path, fold: str, slide: str) -> None:
         for judge in ("gp", "ridge"):
             maps[f"predicted/{agent}/{judge}"] = truth * 0.5
     (folder / "units").mkdir(exist_ok=True)
-    np.savez(folder / "units" / f"{fold}-{slide}-0.1.npz", **maps)
+    np.savez(Unit(fold, slide, 0.1).map_path(folder), **maps)
 
 
 @pytest.fixture(scope="module")
@@ -332,3 +333,23 @@ def test_saved_agents_of_one_file_name_keep_different_names() -> None:
     config = BenchmarkConfig(agents=agents, primary_agent=agents[1])
     names = [agent_name(agent, config) for agent in agents]
     assert names == ["Random", "one/agent", "two/agent", "x"]
+
+
+def test_agents_of_unknown_origin_are_named_under_the_table(tmp_path: Path) -> None:
+    results = fake_results(tmp_path)
+    assert "Origin not checked" not in write_markdown(results, tmp_path / "known").read_text(
+        "utf-8"
+    )
+    foreign = {"learned:reward": "runs/mine.safetensors"}
+    scores = results.scores.replace({"agent": foreign})
+    for path in (tmp_path / "units").iterdir():
+        with np.load(path) as maps:
+            renamed = {key.replace(*next(iter(foreign.items()))): maps[key] for key in maps}
+        np.savez(path, **renamed)
+    config = results.config.model_copy(
+        update={"agents": ["random", "design", "runs/mine.safetensors", "oracle"]}
+    )
+    own = replace(results, config=config, scores=scores)
+    text = write_markdown(own, tmp_path / "unknown").read_text("utf-8")
+    assert "Origin not checked" in text
+    assert "not known here: mine." in text

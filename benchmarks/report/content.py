@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.buying import LEARNED
+from benchmarks.buying import ENVIRONMENT, LEARNED, origin_unchecked
 from benchmarks.contrasts import PRIMARY
 from benchmarks.evidence import (
     gains,
@@ -20,7 +20,6 @@ from benchmarks.report.maps import load_map, map_files, predictions, purchases
 from benchmarks.report.style import agent_name, judge_name
 from benchmarks.report.table import headline, rows_for_readers
 from benchmarks.statistics import MIN_PATIENTS
-from benchmarks.units import ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +70,7 @@ def words(results: Results) -> dict[str, Any]:
         "inference": n_patients(results) >= MIN_PATIENTS,
         "judge": judge_name(config.primary_judge),
         "learned": any(agent.startswith(LEARNED) for agent in config.agents),
+        "unchecked": [agent_name(spec, config) for spec in config.agents if origin_unchecked(spec)],
         "cohort": results.cohort,
         "info": results.info,
     }

@@ -9,6 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.buying import ENVIRONMENT
 from benchmarks.evidence import (
     BASELINE,
     MISSION,
@@ -19,7 +20,6 @@ from benchmarks.evidence import (
 )
 from benchmarks.report.style import agent_name, judge_name
 from benchmarks.statistics import MIN_PATIENTS
-from benchmarks.units import ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,137 @@
+"""What can be known to be wrong before an hour of training is spent on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.buying import LEARNED, OBJECTIVES, make_buyer
+from benchmarks.judging import make_judge
+from benchmarks.protocols import Fold, held_out_spots, patient_folds
+from scr2st_env.errors import InputError
+from scr2st_env.gaussian_process import Kernel
+
+if TYPE_CHECKING:
+    from benchmarks.cohort import Study
+    from benchmarks.config import BenchmarkConfig
+    from scr2st_env.slide import Slide
+
+MIN_TEST_SPOTS = 10  # a correlation over fewer says nothing
+
+
+def study_folds(config: BenchmarkConfig, study: Study) -> list[Fold]:
+    """Return the folds of a study.
+
+    Raises
+    ------
+    InputError
+        If there are none, or a section of the embedded tissue is tested whose patient its
+        embedding was fitted on.
+    """
+    if config.slides != ["synthetic"]:
+        return patient_folds(study.patients, config.test_slides)
+    from scr2st_env.synthetic.embedded import TEST
+
+    tested = config.test_slides or [name for name in TEST if name in study.slides]
+    unfit = [name for name in tested if name not in TEST]
+    if unfit or not tested:
+        wrong = f"test_slides: {unfit[0]!r}" if unfit else "sections"
+        raise InputError(
+            f"{wrong} leaves the patients that the embedded tissue keeps for tests, and its "
+            f"embedding was fitted on the others; test some of {', '.join(TEST)}"
+        )
+    return patient_folds(study.patients, tested)
+
+
+def check_study(config: BenchmarkConfig, study: Study) -> None:
+    """Check that every agent can play on every slide and be judged there.
+
+    Raises
+    ------
+    InputError
+        If an agent or judge does not exist, the primary agent is an oracle, a saved agent has
+        seen a tested patient, a slide has too few spots for a budget or for the test part, or the
+        reference cannot do what the configuration asks.
+    """
+    folds = study_folds(config, study)
+    for spec in config.agents:
+        _check_agent(config, study, folds, spec)
+    for judge in config.judges:
+        make_judge(judge, Kernel(), config.training_seed)
+    _check_reference(config, study)
+    for name in sorted({name for fold in folds for name in fold.test}):
+        slide = study.slides[name]
+        n_test = len(held_out_spots(slide.public, config.test_fraction))
+        if n_test < MIN_TEST_SPOTS:
+            raise InputError(
+                f"slide {name!r}: test_fraction {config.test_fraction} leaves {n_test} spots to "
+                f"score, fewer than {MIN_TEST_SPOTS}; raise it or leave the slide out"
+            )
+        for budget in config.all_budgets:
+            _check_budget(slide, "budget", budget, n_test)
+    if any(spec.startswith(LEARNED) for spec in config.agents):
+        for name in sorted({name for fold in folds for name in fold.training}):
+            _check_budget(study.slides[name], "training_budget", config.training_budget, 0)
+
+
+def _check_agent(config: BenchmarkConfig, study: Study, folds: list[Fold], spec: str) -> None:
+    if spec.startswith(LEARNED):
+        if spec.removeprefix(LEARNED) not in OBJECTIVES:
+            known = ", ".join(LEARNED + objective for objective in OBJECTIVES)
+            raise InputError(f"there is no agent {spec!r}; agents that learn are {known}")
+        return
+    if spec == "reward-oracle":
+        raise InputError(
+            "agent 'reward-oracle' looks ahead on the reward alone, and a benchmark's gap "
+            "is one of prediction; name 'oracle' instead"
+        )
+    player = make_buyer(spec, Path(), [], Kernel())
+    if spec == config.primary_agent and getattr(player, "is_oracle", False):
+        raise InputError(f"primary_agent {spec!r} is an oracle, an upper bound; name an agent")
+    _check_origin(study, folds, spec, getattr(player, "record", None))
+
+
+def _check_origin(study: Study, folds: list[Fold], spec: str, record: Any) -> None:
+    """Refuse a saved agent that was trained on what it is to be tested on."""
+    if record is None:
+        return
+    tested = {name for fold in folds for name in fold.test}
+    known = [study.patients[name] for name in record.slides if name in study.patients]
+    seen_patients = {*known, *getattr(record, "patients", ())}
+    seen = sorted(tested & set(record.slides))
+    seen += sorted(name for name in tested if study.patients[name] in seen_patients)
+    if seen:
+        raise InputError(
+            f"agent {spec!r} was trained on slide {seen[0]!r}, which is tested, or on its patient; "
+            "test other patients with test_slides"
+        )
+
+
+def _check_budget(slide: Slide, field: str, budget: float, n_kept: int) -> None:
+    n_bought = round(budget * slide.n_spots)
+    n_sold = int(np.count_nonzero(slide.public.measurable)) - n_kept
+    if n_bought == 0:
+        raise InputError(
+            f"slide {slide.name!r}: {field} {budget} is less than one of {slide.n_spots} spots; "
+            "raise it"
+        )
+    if n_bought > n_sold:
+        raise InputError(
+            f"slide {slide.name!r}: {field} {budget} asks for {n_bought} spots but only {n_sold} "
+            "are for sale; lower it"
+        )
+
+
+def _check_reference(config: BenchmarkConfig, study: Study) -> None:
+    if config.protocol == "within-slide" and study.atlas is None:
+        raise InputError(
+            "protocol 'within-slide' takes its gene list from the single-cell reference's counts, "
+            "which these slides came without; use 'new-slide' or name a reference"
+        )
+    if study.reference is None and study.atlas is not None and study.n_states > study.atlas.n_obs:
+        raise InputError(
+            f"n_states {study.n_states} is more than the reference's {study.atlas.n_obs} cells; "
+            "lower it"
+        )
