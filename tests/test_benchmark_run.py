@@ -208,47 +208,157 @@ def test_another_configuration_in_the_same_folder_is_refused(results: Results) -
         run_benchmark(toy_config(seeds=3), results.folder, progress=False, study=toy_study())
 
 
-def test_expression_of_test_spots_decides_nothing_that_agents_buy(tmp_path: Path) -> None:
-    """Scramble the hidden rows of all test parts: purchases stay as they were."""
-    study = toy_study()
-    rng = np.random.default_rng(0)
-    changed = {}
-    for name, slide in study.slides.items():
-        hidden, part = slide.hidden, held_out_spots(slide.public, 0.25)
-        assert hidden is not None
-        assert hidden.embedding is not None
-        counts = hidden.counts.toarray()
-        counts[part] = rng.permuted(counts[part], axis=1)
-        embedding = hidden.embedding.copy()
-        embedding[part] += 1
-        changed[name] = Slide(
-            slide.public, replace(hidden, counts=type(hidden.counts)(counts), embedding=embedding)
-        )
-    config = toy_config(agents=["random", "design"], judges=["gp"])
-    first = run_benchmark(config, tmp_path / "a", progress=False, study=study)
-    second = run_benchmark(
-        config, tmp_path / "b", progress=False, study=replace(study, slides=changed)
+def rewritten(section: anndata.AnnData, spots: Any, seed: int = 5) -> anndata.AnnData:
+    """The same section, had other expression been found at these spots."""
+    changed, rng = section.copy(), np.random.default_rng(seed)
+    changed.X = np.array(section.X)
+    changed.X[spots] = rng.permuted(changed.X[spots], axis=1) + rng.poisson(3, (len(spots), 60))
+    return changed
+
+
+def with_other_expression(study: Study, name: str, spots: Any, seed: int = 5) -> Study:
+    """The same study, had other expression been found at these spots of one slide."""
+    if study.sections:
+        return study_of(study.sections | {name: rewritten(study.sections[name], spots, seed)})
+    slide, rng = study.slides[name], np.random.default_rng(seed)
+    hidden = slide.hidden
+    assert hidden is not None
+    assert hidden.embedding is not None
+    assert hidden.types is not None
+    counts, embedding = hidden.counts.toarray(), hidden.embedding.copy()
+    types = hidden.types.copy()
+    counts[spots] = rng.permuted(counts[spots], axis=1)
+    embedding[spots] += rng.normal(size=embedding[spots].shape)
+    types[spots] = rng.dirichlet(np.ones(types.shape[1]), size=len(spots))
+    changed = replace(hidden, counts=type(hidden.counts)(counts), embedding=embedding, types=types)
+    return replace(study, slides=study.slides | {name: Slide(slide.public, changed)})
+
+
+STUDIES = [
+    pytest.param("new-slide", toy_study, id="new-slide, embedded"),
+    pytest.param("new-slide", atlas_study, id="new-slide, atlas"),
+    pytest.param("within-slide", atlas_study, id="within-slide, atlas"),
+]
+FOLLOWER = "test_benchmark_run:Follower"
+READERS = ["random", "design:fitted", "learned:reward", "learned:prediction", "oracle", FOLLOWER]
+
+
+@pytest.mark.parametrize(("protocol", "make_study"), STUDIES)
+def test_expression_of_test_spots_decides_nothing_that_agents_buy(
+    tmp_path: Path, protocol: Any, make_study: Any
+) -> None:
+    """Scramble the hidden rows of the fold's test part: purchases stay, scores do not."""
+    study = make_study(2)
+    part = held_out_spots(study.slides["s0"].public, 0.25)
+    changed = with_other_expression(study, "s0", part)
+    config = toy_config(
+        protocol=protocol,
+        agents=READERS,
+        primary_agent="design:fitted",
+        test_slides=["s0"],
+        judges=["gp"],
+        budgets=[0.1],
+        random_budgets=[],
+        seeds=1,
+        round_size=2,
+        feedback=True,
+        training_steps=64,
     )
-    picks = [[episode["picks"] for episode in episodes_of(run)] for run in (first, second)]
+    runs = [
+        run_benchmark(config, tmp_path / label, progress=False, study=own)
+        for label, own in (("a", study), ("b", changed))
+    ]
+    picks = [{e["agent"]: e["picks"] for e in episodes_of(run)} for run in runs]
+    assert set(picks[0]) == set(READERS)
     assert picks[0] == picks[1]
-    assert not first.scores.equals(second.scores)
+    judged = [run.scores.query("judge == 'gp'")["value"].to_numpy() for run in runs]
+    assert not np.isclose(judged[0], judged[1]).any()
 
 
-def test_a_fold_takes_nothing_from_the_expression_of_its_test_slides(tmp_path: Path) -> None:
-    study = toy_study()
-    fold = patient_folds(study.patients)[0]
-    scrambled = toy_slide(fold.test[0], 7, seed=99)
-    test = study.slides[fold.test[0]]
-    changed = replace(
-        study, slides=study.slides | {fold.test[0]: Slide(test.public, scrambled.hidden)}
+@pytest.mark.parametrize("agent", ["oracle", FOLLOWER])
+def test_expression_of_spots_for_sale_does_decide_what_its_readers_buy(
+    tmp_path: Path, agent: str
+) -> None:
+    """Else the test above could not fail."""
+    study = toy_study(2)
+    sold = np.setdiff1d(np.arange(49), held_out_spots(study.slides["s0"].public, 0.25))
+    config = toy_config(
+        agents=["random", "design", agent],
+        test_slides=["s0"],
+        judges=["gp"],
+        budgets=[0.1],
+        random_budgets=[],
+        seeds=1,
+        feedback=True,
     )
-    config = toy_config()
+    picks = [
+        next(e["picks"] for e in episodes_of(run) if e["agent"] == agent)
+        for run in (
+            run_benchmark(config, tmp_path / label, progress=False, study=own)
+            for label, own in (("a", study), ("b", with_other_expression(study, "s0", sold)))
+        )
+    ]
+    assert picks[0] != picks[1]
+
+
+class Follower:
+    """Buys where the last embedding that came back points to: it reads its feedback."""
+
+    def predict(
+        self, observation: Any, state: Any = None, action_masks: Any = None, **_: Any
+    ) -> tuple[int, Any]:
+        for_sale = np.flatnonzero(action_masks)
+        seen = int(1000 * abs(np.asarray(observation["measured"], np.float64)).sum())
+        return int(for_sale[seen % len(for_sale)]), state
+
+
+@pytest.mark.parametrize(("protocol", "make_study"), STUDIES)
+def test_a_fold_takes_nothing_from_the_expression_of_its_test_slides(
+    tmp_path: Path, protocol: Any, make_study: Any
+) -> None:
+    study = make_study()
+    fold = patient_folds(study.patients)[0]
+    (name,) = fold.test
+    everything = np.arange(study.slides[name].n_spots)
+    changed = with_other_expression(study, name, everything)
+    config = toy_config(protocol=protocol)
     (ground,) = prepare_fold(config, study, fold, fold.test, tmp_path)
     (other,) = prepare_fold(config, changed, fold, fold.test, tmp_path)
     assert ground.genes == other.genes
     assert ground.kernel == other.kernel
-    np.testing.assert_array_equal(ground.cohorts["gp"].expression, other.cohorts["gp"].expression)
+    assert ground.shown_gene == other.shown_gene
     assert ground.test_part == other.test_part
+    np.testing.assert_array_equal(ground.reference.states, other.reference.states)
+    np.testing.assert_array_equal(ground.reference.embedding, other.reference.embedding)
+    assert bool(ground.cohorts) == (protocol == "new-slide")
+    for judge, cohort in ground.cohorts.items():
+        np.testing.assert_array_equal(cohort.expression, other.cohorts[judge].expression)
+        np.testing.assert_array_equal(cohort.cell_types, other.cohorts[judge].cell_types)
+    assert not np.array_equal(ground.expression, other.expression)
+
+
+def test_what_embeds_a_fold_is_the_same_to_the_bit_whatever_the_test_slide_holds() -> None:
+    study = atlas_study()
+    fold = patient_folds(study.patients)[0]
+    (name,) = fold.test
+    section = study.sections[name]
+    part = held_out_spots(study.slides[name].public, 0.25)
+    changed = with_other_expression(study, name, part)
+    names = [*fold.training, name]
+    (slides, reference), (others, other_reference) = (
+        own.embedded(fold.training, names) for own in (study, changed)
+    )
+    np.testing.assert_array_equal(reference.embedding, other_reference.embedding)
+    kept = {training: np.arange(slides[training].n_spots) for training in fold.training}
+    kept[name] = np.setdiff1d(np.arange(section.n_obs), part)
+    for own, spots in kept.items():
+        first, second = slides[own].hidden, others[own].hidden
+        assert first is not None
+        assert second is not None
+        np.testing.assert_array_equal(first.embedding[spots], second.embedding[spots])
+        np.testing.assert_array_equal(first.types[spots], second.types[spots])
+    first, second = slides[name].hidden, others[name].hidden
+    assert not np.array_equal(first.embedding[part], second.embedding[part])
 
 
 def test_judges_never_see_the_expression_of_spots_that_were_not_bought(
