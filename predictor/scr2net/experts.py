@@ -43,20 +43,18 @@ class Linear:
         """Return (n, G)."""
         return (features - self.mean) @ self.coefficients
 
-    def plus(self, other: Linear) -> Linear:
-        """Return the sum of two regressions with the same mean."""
-        return Linear(self.mean, self.coefficients + other.coefficients)
-
 
 @dataclass(frozen=True)
 class Regression:
-    """The network's regression head."""
+    """The network's regression head, less what ``base`` predicts."""
 
     network: Network
+    base: Linear
 
-    def predict(self, features: Matrix, places: Matrix | None) -> Matrix:  # noqa: ARG002
+    def predict(self, features: Matrix, places: Matrix | None) -> Matrix:
         """Return (n, G)."""
-        return regress(self.network, features.astype(np.float32)).astype(np.float64)
+        predicted = regress(self.network, features.astype(np.float32))
+        return predicted - self.base.predict(features, places)
 
 
 @dataclass(frozen=True)
@@ -84,16 +82,14 @@ class Retrieval:
 
 @dataclass(frozen=True)
 class Interpolation:
-    """Kriging, in the space of a projection of the features, of what ``base`` leaves."""
+    """Kriging, in the space of a projection of the features."""
 
     projection: Projection
     kriging: Kriging
-    base: Linear
 
     def predict(self, features: Matrix, places: Matrix | None) -> Matrix:
         """Return (n, G)."""
-        rest = self.kriging.predict(self._known(places), self.projection(features))
-        return self.base.predict(features, None) + rest
+        return self.kriging.predict(self._known(places), self.projection(features))
 
     def relative_variance(self, features: Matrix, places: Matrix | None) -> Matrix:
         """Return the variance over that of a held-out measured spot, (n,)."""
@@ -110,29 +106,36 @@ class Interpolation:
 
 @dataclass(frozen=True)
 class Blend:
-    """Experts and their weights.
+    """What a cohort predicts, plus the experts' weighted mean of what it leaves.
 
     Parameters
     ----------
+    base
+        The cohort's part; zero without one.
     experts
         By name.
     weights
         By name, summing to 1.
+    scales
+        By name: what brings an expert to the amplitude of the most cautious one, so that weights
+        mean what they say.
     spread
         Mean spread of the profiles retrieved for measured spots, 0 where that is unknown.
     """
 
+    base: Linear
     experts: dict[str, Expert]
     weights: dict[str, float]
+    scales: dict[str, float]
     spread: float = 0.0
 
     def predict(self, features: Matrix, places: Matrix | None) -> Matrix:
-        """Return the weighted mean, (n, G)."""
-        used = self._usable_weights(places)
-        return sum(
-            (weight * self.experts[name].predict(features, places) for name, weight in used),
-            start=np.zeros(1),
-        )
+        """Return (n, G)."""
+        blended = self.base.predict(features, None)
+        for name, weight in self._usable_weights(places):
+            part = self.experts[name].predict(features, places)
+            blended = blended + weight * self.scales[name] * part
+        return blended
 
     def relative_variance(self, features: Matrix, places: Matrix | None) -> Matrix:
         """Return how much less certain a spot is than a held-out measured one, about 1, (n,)."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
 
 SUM_TO_ONE = 1e3
+LEAST_SLOPE = 0.5
 PROGRAM_STRENGTH = 0.5
 HIGHEST_GAIN = 2.0
 
@@ -24,16 +25,20 @@ def convex_weights(
 ) -> Matrix:
     """Return weights, not negative and summing to 1, of experts that never saw the truth.
 
-    min_w |y - sum_k w_k p_k|^2 + strength * P |w - prior|^2,  P the experts' mean sum of squares
+    min_w |y / c - sum_k w_k p_k|^2 + strength P |w - prior|^2
+
+    with P the experts' mean sum of squares and c the least-squares slope of y on the prior blend
+    (at least 1/2): careful experts are small, and without c the weights would go to whichever
+    happens to lean most towards the truth.
 
     Parameters
     ----------
     predictions
-        K held-out predictions, (n, G) each, standardised per gene.
+        K held-out predictions of like amplitude, (n, G) each, standardised per gene.
     truth
         y, (n, G).
     prior
-        K weights to shrink to.
+        K weights to shrink to, summing to 1.
     strength
         How many times the evidence of all spots the prior counts.
 
@@ -41,13 +46,14 @@ def convex_weights(
     -------
     ndarray of float64, shape (K,)
     """
-    if truth.size == 0:
-        return np.asarray(prior, np.float64)
     stacked = np.stack([np.ravel(values) for values in predictions], axis=1)
     gram, target = stacked.T @ stacked, stacked.T @ np.ravel(truth)
     power = max(float(np.trace(gram)) / len(predictions), 1e-12)
+    first = np.asarray(prior, np.float64)
+    blended = float(first @ gram @ first)
+    slope = max(float(target @ first) / blended, LEAST_SLOPE) if blended > 0 else 1.0
     gram = gram / power + strength * np.eye(len(predictions))
-    target = target / power + strength * np.asarray(prior)
+    target = target / power / slope + strength * first
     # the normal equations as a least-squares problem, with the sum as one heavy row
     root = np.linalg.cholesky(gram)
     rows = np.vstack([root.T, np.full(len(predictions), SUM_TO_ONE)])

@@ -10,7 +10,7 @@ import numpy as np
 from predictor.base import Measured
 from predictor.gaussian_process import Projection
 from predictor.ridge import MIN_SPOTS, cohort_share, ridge
-from predictor.scr2net.crossfit import cross_fit
+from predictor.scr2net.crossfit import cross_fit, retrieval_of
 from predictor.scr2net.experts import (
     NETWORK_EXPERTS,
     Blend,
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
     from predictor.base import Matrix
 
-# Weight of each expert before anything is known, and how firmly it is held: twenty spots hardly
-# move it (they cannot tell which expert is best), a few hundred do.
+# Weight of each expert before anything is known, and how many spots' worth of evidence that is.
 PRIOR = {"linear": 0.05, "regression": 0.05, "retrieval": 0.2, "kriging": 0.7}
 COHORT_PRIOR = {"linear": 0.4, "regression": 0.4, "retrieval": 0.2}
 PRIOR_STRENGTH = 15.0
@@ -83,7 +82,7 @@ def learn(
     settings
         Of the network.
     base
-        What a cohort predicts, all zero without one; linear and kriging predict the rest.
+        What a cohort predicts, all zero without one; the experts predict the rest.
     pretrained
         The cohort whose network is trained further; None: a new one.
 
@@ -95,14 +94,16 @@ def learn(
     held_out: dict[str, Matrix] = {}
     rows, spread = _evenly(len(targets)), 0.0
     expected = base.predict(measured.features, None)
+    rest = targets - expected
     if "linear" in names:
-        fitted = ridge(measured.features, targets - expected, np.ones(targets.shape[1]))
+        fitted = ridge(measured.features, rest, np.ones(targets.shape[1]))
         mean = measured.features.mean(axis=0)
-        experts["linear"] = base.plus(Linear(mean, fitted.coefficients))
-        held_out["linear"] = (targets - fitted.residuals)[rows]
+        experts["linear"] = Linear(mean, fitted.coefficients)
+        mean_of_others = -rest / max(len(rest) - 1, 1)
+        held_out["linear"] = (rest - fitted.residuals - mean_of_others)[rows]
     if set(names) & set(NETWORK_EXPERTS):
         examples = _examples(measured, targets)
-        regression, retrieval, predictions = _learn_network(examples, settings, pretrained)
+        regression, retrieval, predictions = _learn_network(examples, settings, base, pretrained)
         found = retrieval.neighbours(measured.features, np.arange(len(targets)))
         spread = float(retrieval.bank.spread(found).mean())
         learned: dict[str, Expert] = {"regression": regression, "retrieval": retrieval}
@@ -113,14 +114,16 @@ def learn(
         projection = Projection.fit(np.concatenate(known), LOOK_COMPONENTS)
         places = None if measured.coordinates is None else measured.coordinates[rows]
         looks = projection(measured.features[rows])
-        kriging = Kriging.fit(places, looks, (targets - expected)[rows])
-        experts["kriging"] = Interpolation(projection, kriging, base)
-        held_out["kriging"] = expected[rows] + kriging.held_out()
-    weights = _convex(held_out, targets[rows])
-    blended = np.zeros((len(rows), targets.shape[1]))
+        kriging = Kriging.fit(places, looks, rest[rows])
+        experts["kriging"] = Interpolation(projection, kriging)
+        held_out["kriging"] = kriging.held_out()
+    scales = _scales(held_out)
+    held_out = {name: scales[name] * values for name, values in held_out.items()}
+    weights = _convex(held_out, rest[rows])
+    blended = expected[rows]
     for name, weight in weights.items():
-        blended += weight * held_out[name]
-    return Learned(Blend(experts, weights, spread), rows, blended)
+        blended = blended + weight * held_out[name]
+    return Learned(Blend(base, experts, weights, scales, spread), rows, blended)
 
 
 def from_cohort(
@@ -145,9 +148,11 @@ def from_cohort(
     """
     network = pretrained.network
     bank = memory_bank(network, joined(_examples(measured, targets), pretrained.examples))
+    linear = Linear(np.zeros(measured.features.shape[1]), pretrained.coefficients)
+    nothing = Linear(linear.mean, np.zeros(linear.coefficients.shape))
     learned: dict[str, Expert] = {
-        "linear": Linear(np.zeros(measured.features.shape[1]), pretrained.coefficients),
-        "regression": Regression(network),
+        "linear": linear,
+        "regression": Regression(network, nothing),
         "retrieval": Retrieval(network, bank, pretrained.settings),
     }
     experts = {name: learned[name] for name in learned if name in names} or {
@@ -155,8 +160,8 @@ def from_cohort(
     }
     total = sum(COHORT_PRIOR[name] for name in experts)
     weights = {name: COHORT_PRIOR[name] / total for name in experts}
-    nothing = np.zeros((0, targets.shape[1]))
-    return Learned(Blend(experts, weights), np.arange(0), nothing)
+    blend = Blend(nothing, experts, weights, dict.fromkeys(experts, 1.0))
+    return Learned(blend, np.arange(0), np.zeros((0, targets.shape[1])))
 
 
 def cohort_base(
@@ -188,7 +193,7 @@ def cohort_base(
 
 
 def _learn_network(
-    examples: Examples, settings: Settings, pretrained: PretrainedCohort | None
+    examples: Examples, settings: Settings, base: Linear, pretrained: PretrainedCohort | None
 ) -> tuple[Regression, Retrieval, dict[str, Matrix]]:
     def learn_from(known: Examples) -> Network:
         if pretrained is not None:
@@ -202,10 +207,17 @@ def _learn_network(
     predictions = dict.fromkeys(NETWORK_EXPERTS, np.zeros(examples.targets.shape))
     if n_spots >= MIN_SPOTS:
         order = np.random.default_rng(settings.seed).permutation(n_spots)
-        predictions = cross_fit(examples, learn_from, settings, order % min(N_FOLDS, n_spots))
+        folds = order % min(N_FOLDS, n_spots)
+        predictions = cross_fit(examples, learn_from, settings, folds, base)
     network = learn_from(examples)
-    bank = memory_bank(network, examples)
-    return Regression(network), Retrieval(network, bank, settings), predictions
+    return Regression(network, base), retrieval_of(network, examples, settings, base), predictions
+
+
+def _scales(held_out: dict[str, Matrix]) -> dict[str, float]:
+    """Amplitude of the most cautious expert over that of each."""
+    amplitudes = {name: float(np.sqrt((values**2).mean())) for name, values in held_out.items()}
+    least = min((value for value in amplitudes.values() if value > 0), default=0.0)
+    return {name: least / value if value > 0 else 1.0 for name, value in amplitudes.items()}
 
 
 def _convex(predictions: dict[str, Matrix], truth: Matrix) -> dict[str, float]:
@@ -213,7 +225,7 @@ def _convex(predictions: dict[str, Matrix], truth: Matrix) -> dict[str, float]:
     prior = [PRIOR[name] / total for name in predictions]
     if len(truth) < MIN_SPOTS:
         return dict(zip(predictions, prior, strict=True))
-    strength = PRIOR_STRENGTH / np.sqrt(len(truth))
+    strength = PRIOR_STRENGTH / len(truth)
     weights = convex_weights(list(predictions.values()), truth, prior, strength)
     return dict(zip(predictions, weights.tolist(), strict=True))
 

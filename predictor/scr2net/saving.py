@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+from sklearn.utils.validation import check_is_fitted
 
 from predictor.gaussian_process import Projection
 from predictor.scr2net.experts import Blend, Expert, Interpolation, Linear, Regression, Retrieval
@@ -38,6 +39,7 @@ AnySCR2Net = TypeVar("AnySCR2Net", bound="SCR2Net")
 
 def save(model: SCR2Net, path: str | Path) -> None:
     """Write a fitted model."""
+    check_is_fitted(model)
     blend = model.blend_
     arrays: Arrays = {
         "level": model.level_,
@@ -45,6 +47,8 @@ def save(model: SCR2Net, path: str | Path) -> None:
         "held_out_error": model.held_out_error_,
         "programs": model.gate_.programs,
         "gains": model.gate_.gains,
+        "base.mean": blend.base.mean,
+        "base.coefficients": blend.base.coefficients,
     }
     about: dict[str, Any] = {
         "format": FORMAT,
@@ -52,6 +56,7 @@ def save(model: SCR2Net, path: str | Path) -> None:
         "counts": {name: int(getattr(model, name)) for name in COUNTS},
         "experts": list(blend.experts),
         "weights": blend.weights,
+        "scales": blend.scales,
         "spread": blend.spread,
     }
     for expert in blend.experts.values():
@@ -71,10 +76,13 @@ def load(kind: type[AnySCR2Net], path: str | Path) -> AnySCR2Net:
     model.level_, model.spread_ = arrays["level"], arrays["spread"]
     model.held_out_error_ = arrays["held_out_error"]
     model.gate_ = ProgramGate(arrays["programs"], arrays["gains"])
-    experts = _unpack(arrays, about)
+    base = Linear(arrays["base.mean"], arrays["base.coefficients"])
+    experts = _unpack(arrays, about, base)
     model.blend_ = Blend(
+        base,
         {name: experts[name] for name in about["experts"]},
         about["weights"],
+        about["scales"],
         about["spread"],
     )
     model.weights_ = model.blend_.weights
@@ -87,7 +95,6 @@ def _pack(expert: Expert, arrays: Arrays, about: dict[str, Any]) -> None:
     elif isinstance(expert, Interpolation):
         kriging, projection = expert.kriging, expert.projection
         arrays |= {"kriging.mean": projection.mean, "kriging.axes": projection.axes}
-        arrays |= {"base.mean": expert.base.mean, "base.coefficients": expert.base.coefficients}
         arrays["kriging.looks"], arrays["kriging.values"] = kriging.looks, kriging.values
         arrays["kriging.weights"] = kriging.weights
         if kriging.places is not None:
@@ -105,7 +112,7 @@ def _pack(expert: Expert, arrays: Arrays, about: dict[str, Any]) -> None:
             about["settings"] = asdict(expert.settings)
 
 
-def _unpack(arrays: Arrays, about: dict[str, Any]) -> dict[str, Expert]:
+def _unpack(arrays: Arrays, about: dict[str, Any], base: Linear) -> dict[str, Expert]:
     experts: dict[str, Expert] = {}
     if "linear.mean" in arrays:
         experts["linear"] = Linear(arrays["linear.mean"], arrays["linear.coefficients"])
@@ -117,12 +124,11 @@ def _unpack(arrays: Arrays, about: dict[str, Any]) -> dict[str, Expert]:
             tuple(Kernel(*values) for values in about["kernels"]),
             arrays["kriging.weights"],
         )
-        base = Linear(arrays["base.mean"], arrays["base.coefficients"])
         projection = Projection(arrays["kriging.mean"], arrays["kriging.axes"])
-        experts["kriging"] = Interpolation(projection, kriging, base)
+        experts["kriging"] = Interpolation(projection, kriging)
     if "sizes" in about:
         network = _network(arrays, about)
-        experts["regression"] = Regression(network)
+        experts["regression"] = Regression(network, base)
         if "bank.keys" in arrays:
             bank = MemoryBank(
                 arrays["bank.keys"], arrays["bank.profiles"], arrays.get("bank.types")

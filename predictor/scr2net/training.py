@@ -218,13 +218,29 @@ def regress(network: Network, features: Array) -> Array:
 
 
 @torch.no_grad()
-def memory_bank(network: Network, examples: Examples) -> MemoryBank:
-    """Return a bank of measured spots, keyed by their image and their expression together."""
+def memory_bank(network: Network, examples: Examples, profiles: Array | None = None) -> MemoryBank:
+    """Return a bank of measured spots, keyed by their image and their expression together.
+
+    Parameters
+    ----------
+    network
+        Makes the keys.
+    examples
+        The spots.
+    profiles
+        What they contribute to soft labels, (n, G); default: their targets.
+
+    Returns
+    -------
+    MemoryBank
+    """
     network.eval()
     images = network.image_projection(network.encoder(_tensor(network, examples.features)))
     expressions = network.expression_projection(_tensor(network, examples.targets))
     keys = functional.normalize(images + expressions, dim=1)
-    return MemoryBank(_numpy(keys), examples.targets, examples.types)
+    return MemoryBank(
+        _numpy(keys), examples.targets if profiles is None else profiles, examples.types
+    )
 
 
 def _tensor(network: Network, values: Array) -> torch.Tensor:
