@@ -78,16 +78,17 @@ def no_claim_on_failure(folder: Path) -> Iterator[None]:
     the way of the corrected run. Whatever was computed stays, to be continued, and so does all
     that was there before or that other runs put beside it.
     """
-    from benchmarks.results import CONFIG
+    from benchmarks.results import CONFIG, INPUTS
 
-    claim = folder / CONFIG
-    claimed = claim.exists()
+    marks = {CONFIG, INPUTS}
+    claimed = (folder / CONFIG).exists()
     try:
         yield
     except InputError:
         left = list(folder.rglob("*"))
-        if not claimed and {path.name for path in left if path.is_file()} <= {CONFIG, LOCK}:
-            claim.unlink(missing_ok=True)
+        if not claimed and {path.name for path in left if path.is_file()} <= marks | {LOCK}:
+            for mark in marks:
+                (folder / mark).unlink(missing_ok=True)
             remove_while_empty(sorted((path for path in left if path.is_dir()), reverse=True))
         raise
 
