@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,13 +29,14 @@ PRIMARY = "primary"  # the one contrast named beforehand
 FAMILIES = ("prediction", "reward")  # adjusted by Holm, one family per question
 
 
+@lru_cache(maxsize=8)  # the bootstraps of one report are drawn once
 def contrasts(results: Results) -> pd.DataFrame:
     """Compare every agent with random buying, patient by patient.
 
     Parameters
     ----------
     results
-        Of a benchmark; ``results.contrasts`` keeps what this returns.
+        Of a benchmark; the table is remembered, so do not write into it.
 
     Returns
     -------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ RUN, CONFIG, INPUTS = "run.json", "config.json", "inputs.json"
 SCORES, EPISODES = "results.csv", "episodes.jsonl"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Results:
     """Scores of a benchmark.
 
@@ -60,13 +59,6 @@ class Results:
         """Whether judges could learn from the slides of the training patients."""
         config = self.config
         return bool(self.info.get("cohort", config.protocol == "new-slide" and config.imaged))
-
-    @cached_property
-    def contrasts(self) -> pd.DataFrame:
-        """Every agent against random; see :func:`benchmarks.contrasts.contrasts`."""
-        from benchmarks.contrasts import contrasts
-
-        return contrasts(self)
 
     @classmethod
     def load(cls, folder: str | Path) -> Results:

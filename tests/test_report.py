@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks import BenchmarkConfig, Results, print_table, write_markdown, write_report
-from benchmarks.contrasts import _verdict
+from benchmarks.contrasts import _verdict, contrasts
 from benchmarks.evidence import gains, patient_means, section_differences, summary
 from benchmarks.report.style import COLOURS, SPARE, agent_name, colours
 from benchmarks.report.table import headline, scoreboard
@@ -111,7 +111,7 @@ def test_a_patient_with_three_sections_counts_once(results: Results) -> None:
 
 
 def test_wins_and_losses_are_told_apart(results: Results) -> None:
-    verdicts = results.contrasts.set_index(["agent", "budget", "judge"])["verdict"]
+    verdicts = contrasts(results).set_index(["agent", "budget", "judge"])["verdict"]
     assert verdicts["design", 0.1, "gp"] == "better"
     assert verdicts["design", 0.2, "gp"] == "better"
     assert verdicts["learned:reward", 0.1, "gp"] == "worse"
@@ -121,7 +121,7 @@ def test_wins_and_losses_are_told_apart(results: Results) -> None:
 
 
 def test_every_question_is_a_family_and_holm_covers_each(results: Results) -> None:
-    table = results.contrasts
+    table = contrasts(results)
     sizes = table.groupby("family")["family_size"].agg(["size", "first"])
     assert sizes.loc["primary"].tolist() == [1, 1]
     assert sizes.loc["prediction"].tolist() == [5, 5]  # two agents, three budgets, one is primary
@@ -140,14 +140,14 @@ def test_both_tests_stand_side_by_side(results: Results) -> None:
     means = patient_means(results.scores).query("judge == 'gp' and budget == 0.1")
     wide = means.pivot_table(index="patient", columns="agent", values="value")
     gain = (wide["design"] - wide["random"]).to_numpy()
-    row = results.contrasts.query("family == 'primary'").iloc[0]
+    row = contrasts(results).query("family == 'primary'").iloc[0]
     assert row["p"] == pytest.approx(t_test(gain))
     assert row["p_sign_flip"] == pytest.approx(sign_flip_test(gain)) == 2 / 2**7
 
 
 def test_holm_can_pass_with_the_patients_of_the_image_free_benchmark(tmp_path: Path) -> None:
     """Eight patients that all gain: sign flips alone could not pass a family this large."""
-    table = fake_results(tmp_path, "ABCDEFGH").contrasts
+    table = contrasts(fake_results(tmp_path, "ABCDEFGH"))
     row = table.query("agent == 'design' and budget == 0.2 and judge == 'gp'").iloc[0]
     assert row["p_sign_flip"] * row["family_size"] > 0.03
     assert row["p_holm"] < 0.001
@@ -164,7 +164,7 @@ def test_a_primary_win_needs_the_interval_and_the_sign_flips() -> None:
 
 @pytest.mark.parametrize("patients", ["ABCDE", "ABC"])
 def test_below_six_patients_there_is_no_inference(tmp_path: Path, patients: str) -> None:
-    table = fake_results(tmp_path, patients).contrasts
+    table = contrasts(fake_results(tmp_path, patients))
     assert table[["low", "high", "p", "p_sign_flip", "p_holm"]].isna().all().all()
     assert set(table["verdict"]) == {"no inference", "upper bound", "oracle"}
 
@@ -203,13 +203,16 @@ def test_each_board_has_its_own_ranks(results: Results) -> None:
     assert board["rank_reward"].tolist() == [3, 2, 1, 0]
 
 
-def test_the_table_is_printed_whole(results: Results) -> None:
-    console = Console(width=132, record=True, file=io.StringIO())
+@pytest.mark.parametrize(("is_terminal", "width"), [(False, 80), (True, 100), (True, 160)])
+def test_the_table_is_printed_whole(results: Results, is_terminal: bool, width: int) -> None:
+    console = Console(force_terminal=is_terminal, width=width, record=True, file=io.StringIO())
     print_table(results, console)
     text = console.export_text()
     assert "…" not in text
     for agent in AGENTS:
         assert agent_name(agent) in text
+    assert ("Budget saving" in text) == (width != 100)
+    assert headline(results).split(",")[0] in text
 
 
 def test_the_page_stands_alone(page: Path) -> None:
@@ -262,8 +265,8 @@ def test_tables_of_the_markdown_report_are_tables(results: Results, tmp_path: Pa
 def test_evidence_of_every_board_and_judge_is_on_the_page(
     results: Results, page: Path, tmp_path: Path
 ) -> None:
-    reward = results.contrasts.query("judge == 'environment' and agent == 'design'")
-    ridge = results.contrasts.query("judge == 'ridge' and agent == 'design'")
+    reward = contrasts(results).query("judge == 'environment' and agent == 'design'")
+    ridge = contrasts(results).query("judge == 'ridge' and agent == 'design'")
     texts = [page.read_text("utf-8"), write_markdown(results, tmp_path).read_text("utf-8")]
     for text in texts:
         for row in [*reward.to_dict("records"), *ridge.to_dict("records")]:
@@ -307,7 +310,7 @@ def test_contrasts_are_computed_once_per_report(
     write_report(results)
     write_markdown(results, tmp_path / "markdown")
     print_table(results, Console(file=io.StringIO()))
-    assert len(drawn) == len(results.contrasts)
+    assert len(drawn) == len(contrasts(results))
 
 
 def test_an_oracle_of_any_name_is_an_upper_bound(results: Results) -> None:

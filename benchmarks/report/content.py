@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.buying import ENVIRONMENT, LEARNED, origin_unchecked
-from benchmarks.contrasts import PRIMARY
+from benchmarks.contrasts import PRIMARY, contrasts
 from benchmarks.evidence import (
     gains,
     n_patients,
@@ -35,7 +35,7 @@ def tables(results: Results) -> dict[str, pd.DataFrame]:
     return {
         "summary": summary(results),
         "patients": patient_means(results.scores),
-        "contrasts": results.contrasts,
+        "contrasts": contrasts(results),
         "sections": section_differences(results),
         "gains": gains(results),
     }
@@ -63,7 +63,7 @@ def words(results: Results) -> dict[str, Any]:
         "budgets": budget_rows(results, config.primary_judge),
         "rewards": budget_rows(results, ENVIRONMENT),
         "others": _other_judges(results),
-        "families": results.contrasts.groupby("family")["family_size"].first().to_dict(),
+        "families": contrasts(results).groupby("family")["family_size"].first().to_dict(),
         "sections": _section_rows(results),
         "patients": n_patients(results),
         "slides": int(results.scores["slide"].nunique()),
@@ -79,7 +79,7 @@ def words(results: Results) -> dict[str, Any]:
 def budget_rows(results: Results, judge: str) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of a judge's contrasts, or the reward's, budget by budget."""
     config = results.config
-    chosen = results.contrasts[results.contrasts["judge"] == judge]
+    chosen = contrasts(results)[contrasts(results)["judge"] == judge]
     chosen = chosen.sort_values("budget", kind="stable")
     inference = n_patients(results) >= MIN_PATIENTS
     adjusted = bool((chosen["family"] != "").any())

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from benchmarks.buying import ENVIRONMENT
+from benchmarks.contrasts import contrasts
 from benchmarks.evidence import (
     BASELINE,
     MISSION,
@@ -28,14 +30,14 @@ if TYPE_CHECKING:
 
     from benchmarks.results import Results
 
-WIDTH = 140
-AGENT_COLUMN = 2
+# Columns of the console table that give way in a narrow terminal, in this order.
+DETAILS = ("Gap closed", "Budget saving", "95 % interval", "# reward", "# r")
 
 
 def headline(results: Results) -> str:
     """Return the primary contrast as one sentence."""
     config = results.config
-    row = results.contrasts.query("family == 'primary'").iloc[0]
+    row = contrasts(results).query("family == 'primary'").iloc[0]
     who = agent_name(config.primary_agent, config)
     question = (
         f"{who} minus Random at {config.primary_budget:.0%}, {judge_name(config.primary_judge)}: "
@@ -66,7 +68,7 @@ def scoreboard(results: Results) -> pd.DataFrame:
     own = gains(results).query(
         "judge == @config.primary_judge and budget == @config.primary_budget"
     )
-    compared = results.contrasts.query(
+    compared = contrasts(results).query(
         "judge == @config.primary_judge and budget == @config.primary_budget"
     )
     table = own.set_index("agent")[["budget_saving", "bound", "oracle_gap_closed"]]
@@ -122,6 +124,9 @@ def rows_for_readers(
 def print_table(results: Results, console: Console | None = None) -> None:
     """Print the scoreboard at the primary budget.
 
+    Where the terminal is too narrow for all of it, the details give way; no cell is cut. The
+    report has them all.
+
     Parameters
     ----------
     results
@@ -129,22 +134,34 @@ def print_table(results: Results, console: Console | None = None) -> None:
     console
         Where to; default: standard output.
     """
-    config = results.config
+    console = Console() if console is None else console
     header, rows = rows_for_readers(results, str)
+    hidden: set[str] = set()
+    for detail in (None, *DETAILS):
+        hidden |= {detail} if detail else set()
+        shown = [index for index, name in enumerate(header) if name not in hidden]
+        cells = [[row[index] for index in shown] for row in rows]
+        table = _table(results, [header[index] for index in shown], cells)
+        needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+        if needed <= console.width or not console.is_terminal:
+            break
+    if not console.is_terminal:  # a log file has no width to keep to
+        console.width = max(needed, console.width)
+    console.print(table)
+    console.print(headline(results), highlight=False)
+
+
+def _table(results: Results, header: list[str], rows: list[list[str]]) -> Table:
+    config = results.config
     table = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         title=f"{config.title}: {config.protocol}, budget {config.primary_budget:.0%}, "
         f"{n_patients(results)} patients, {config.seeds} seeds",
-        caption=headline(results),
     )
-    for index, name in enumerate(header):
-        is_text = index in {AGENT_COLUMN, len(header) - 1}
+    for name in header:
+        is_text = name in {"Agent", "Verdict"}
         table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    if console is None:
-        console = Console()
-        if not console.is_terminal:  # a log file has no width; do not cut the table to 80
-            console.width = WIDTH
-    console.print(table)
+    return table
