@@ -14,6 +14,7 @@ from rich.console import Console
 from benchmarks import BenchmarkConfig, Results, print_table, write_markdown, write_report
 from benchmarks.contrasts import _verdict, contrasts
 from benchmarks.evidence import gains, patient_means, section_differences, summary
+from benchmarks.report.content import words
 from benchmarks.report.style import COLOURS, SPARE, agent_name, colours
 from benchmarks.report.table import headline, scoreboard
 from benchmarks.statistics import holm, sign_flip_test, t_interval, t_test
@@ -356,3 +357,24 @@ def test_agents_of_unknown_origin_are_named_under_the_table(tmp_path: Path) -> N
     text = write_markdown(own, tmp_path / "unknown").read_text("utf-8")
     assert "Origin not checked" in text
     assert "not known here: mine." in text
+
+
+def test_sections_show_both_boards_and_every_predictor(results: Results, page: Path) -> None:
+    prediction, reward, judges = words(results)["sections"]
+    n_sections = results.scores["slide"].nunique()
+    for _, header, rows in (prediction, reward, judges):
+        assert len(rows) == n_sections
+        assert {len(row) for row in rows} == {len(header)}
+    assert prediction[0] != reward[0]
+    first = judges[2][0]
+    scores = results.scores
+    own = scores[
+        (scores["agent"] == "random")
+        & (scores["metric"] == "pearson_per_gene")
+        & (scores["patient"] == first[0])
+        & (scores["slide"] == first[1])
+        & (scores["budget"] == results.config.primary_budget)
+    ]
+    means = own.groupby("judge")["value"].mean()
+    assert first[2:] == [f"{means[judge]:.4f}" for judge in results.config.judges]
+    assert page.read_text("utf-8").count("<h3>") >= 3

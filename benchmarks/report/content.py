@@ -9,6 +9,9 @@ import numpy as np
 from benchmarks.buying import ENVIRONMENT, LEARNED, origin_unchecked
 from benchmarks.contrasts import PRIMARY, contrasts
 from benchmarks.evidence import (
+    BASELINE,
+    MISSION,
+    PREDICTION,
     gains,
     n_patients,
     patient_means,
@@ -64,7 +67,7 @@ def words(results: Results) -> dict[str, Any]:
         "rewards": budget_rows(results, ENVIRONMENT),
         "others": _other_judges(results),
         "families": contrasts(results).groupby("family")["family_size"].first().to_dict(),
-        "sections": _section_rows(results),
+        "sections": _sections(results),
         "patients": n_patients(results),
         "slides": int(results.scores["slide"].nunique()),
         "inference": n_patients(results) >= MIN_PATIENTS,
@@ -120,18 +123,42 @@ def _other_judges(results: Results) -> list[tuple[str, list[str], list[list[str]
     ]
 
 
-def _section_rows(results: Results) -> tuple[list[str], list[list[str]]]:
-    """Differences to random at the primary budget and judge, section by section."""
+def _sections(results: Results) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Name, header and rows of what happened section by section at the primary budget."""
     config = results.config
-    chosen = section_differences(results).query(
-        "judge == @config.primary_judge and metric == 'pearson_per_gene' "
-        "and budget == @config.primary_budget"
-    )
-    wide = chosen.pivot_table(index=["patient", "slide"], columns="agent", values="difference")
-    agents = [agent for agent in config.agents if agent in wide.columns]
-    header = ["Patient", "Slide", *(agent_name(agent, config) for agent in agents)]
-    rows = [
-        [patient, slide, *(f"{value:+.4f}" for value in values)]
-        for (patient, slide), values in zip(wide.index, wide[agents].to_numpy(), strict=True)
+    judge = judge_name(config.primary_judge)
+    return [
+        (f"difference to random, {judge}", *_section_gains(results, config.primary_judge)),
+        ("difference to random, reward", *_section_gains(results, ENVIRONMENT)),
+        ("r of each predictor after random buying", *_section_judges(results)),
     ]
-    return header, rows
+
+
+def _section_gains(results: Results, judge: str) -> tuple[list[str], list[list[str]]]:
+    table = section_differences(results)
+    at_budget = table["budget"] == results.config.primary_budget
+    metric = MISSION if judge == ENVIRONMENT else PREDICTION
+    chosen = table[at_budget & (table["judge"] == judge) & (table["metric"] == metric)]
+    agents = [agent for agent in results.config.agents if agent in set(chosen["agent"])]
+    header, rows = _wide(chosen, "agent", agents, "difference", "+.4f")
+    return [*header, *(agent_name(agent, results.config) for agent in agents)], rows
+
+
+def _section_judges(results: Results) -> tuple[list[str], list[list[str]]]:
+    scores = results.scores
+    at_budget = scores["budget"] == results.config.primary_budget
+    chosen = scores[at_budget & (scores["agent"] == BASELINE) & (scores["metric"] == PREDICTION)]
+    header, rows = _wide(chosen, "judge", results.config.judges, "value", ".4f")
+    return [*header, *(judge_name(judge) for judge in results.config.judges)], rows
+
+
+def _wide(
+    table: pd.DataFrame, column: str, names: list[str], value: str, form: str
+) -> tuple[list[str], list[list[str]]]:
+    """One row per section, one column per name, averaged over seeds."""
+    wide = table.pivot_table(index=["patient", "slide"], columns=column, values=value)[names]
+    rows = [
+        [patient, slide, *(format(cell, form) for cell in cells)]
+        for (patient, slide), cells in zip(wide.index, wide.to_numpy(), strict=True)
+    ]
+    return ["Patient", "Slide"], rows
