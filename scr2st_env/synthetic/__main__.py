@@ -45,7 +45,7 @@ def main(
             from scr2st_env.synthetic.making import write_h5ad
 
             for path in write_h5ad(tissue, h5ad, n_sections=sections, n_cells=cells):
-                show(str(path))
+                typer.echo(str(path))  # whole, however long: scripts read it
         else:
             from scr2st_env.synthetic.making import embed_tissue
 
