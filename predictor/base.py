@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float64]
 
+BLOCK = 10_000  # spots predicted at once, so that memory does not grow with the slide
+
 
 @dataclass(frozen=True, eq=False)
 class Cohort(Shared):
@@ -218,7 +220,12 @@ class Predictor(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sk
         features, places = self._checked_query(X, coordinates)
         if len(features) == 0:
             return np.empty((0, self.n_genes_), np.float32)
-        return self._predict(features, places).astype(np.float32)
+        blocks = np.array_split(np.arange(len(features)), -(-len(features) // BLOCK))
+        predicted = [
+            self._predict(features[rows], None if places is None else places[rows])
+            for rows in blocks
+        ]
+        return np.concatenate(predicted).astype(np.float32)
 
     def _checked_query(
         self, X: ArrayLike, coordinates: ArrayLike | None

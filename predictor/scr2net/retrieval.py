@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import faiss
 import numpy as np
+from scipy import sparse
 
 from scr2st_env.errors import InputError
 
@@ -100,14 +101,23 @@ class MemoryBank:
 
     def soft_labels(self, found: Neighbourhood) -> Array:
         """Return the weighted mean profile of each neighbourhood, (n, G)."""
-        return np.einsum("nk,nkg->ng", found.weights, self.profiles[found.indices])
+        return self._matrix(found) @ self.profiles
 
     def spread(self, found: Neighbourhood) -> Array:
         """Return the weighted variance of the profiles, mean over genes, (n,)."""
-        profiles = self.profiles[found.indices]
-        centre = np.einsum("nk,nkg->ng", found.weights, profiles)
-        distance = ((profiles - centre[:, None]) ** 2).mean(axis=2)
-        return (found.weights * distance).sum(axis=1)
+        weights = self._matrix(found)
+        second_moment = weights @ (self.profiles**2).mean(axis=1)
+        first_moment = ((weights @ self.profiles) ** 2).mean(axis=1)
+        return np.clip(second_moment - first_moment, 0, None)
+
+    def _matrix(self, found: Neighbourhood) -> sparse.csr_array:
+        """Weights as (n, m), so that no (n, k, G) array is ever made."""
+        n_queries, n_neighbors = found.indices.shape
+        starts = np.arange(n_queries + 1) * n_neighbors
+        return sparse.csr_array(
+            (found.weights.ravel(), found.indices.ravel(), starts),
+            shape=(n_queries, len(self.keys)),
+        )
 
     def _nearest(
         self, queries: Array, n_neighbors: int, own: Indices | None

@@ -186,13 +186,8 @@ class _Loop:
 
 
 def _new_network(examples: Examples, settings: Settings) -> Network:
-    return Network(
-        Sizes(
-            examples.features.shape[1],
-            examples.targets.shape[1],
-            settings.width,
-        )
-    )
+    n_features, n_genes = examples.features.shape[1], examples.targets.shape[1]
+    return Network(Sizes(n_features, n_genes, settings.width))
 
 
 @torch.no_grad()
@@ -200,13 +195,6 @@ def embed_images(network: Network, features: Array) -> Array:
     """Return the unit vectors of images, (n, projection)."""
     network.eval()
     return _numpy(network.image_projection(network.encoder(_tensor(network, features))))
-
-
-@torch.no_grad()
-def encode(network: Network, features: Array) -> Array:
-    """Return z, (n, width)."""
-    network.eval()
-    return _numpy(network.encoder(_tensor(network, features)))
 
 
 @torch.no_grad()
