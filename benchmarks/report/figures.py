@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from benchmarks.contrasts import contrasts
 from benchmarks.evidence import (
@@ -161,6 +161,7 @@ def patient_differences(results: Results) -> Figure:
         panel.set_title(judge_name(judge))
         what = "r per gene" if metric == PREDICTION else "reward"
         panel.set_xlabel(f"Difference to random, {what}")
+        panel.xaxis.set_major_locator(MaxNLocator(4))
         panel.grid(axis="y", visible=False)
     panels[0].set_yticks(range(len(agents)), [agent_name(agent, config) for agent in agents])
     panels[0].set_ylim(len(agents) - 0.45, -0.55)

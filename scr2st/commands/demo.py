@@ -38,7 +38,7 @@ def demo(
 
     An agent is trained on fully measured slides, buys spots on slides of patients it has never
     seen, and SCR2Net predicts the rest from what was bought; the same is done for random, grid,
-    farthest-point and design-based sampling. About four minutes on two cores, without a GPU.
+    farthest-point and design-based sampling. About three minutes on two cores, without a GPU.
     DIR/index.html shows the result. A run that was interrupted continues.
     """
     from benchmarks.config import load_config
