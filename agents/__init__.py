@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from agents.base import Agent as Agent
     from agents.base import FunctionAgent as FunctionAgent
     from agents.base import as_agent as as_agent
-    from agents.design import DesignAgent as DesignAgent
+    from agents.baselines.design import DesignAgent as DesignAgent
+    from agents.baselines.farthest import FarthestPointAgent as FarthestPointAgent
+    from agents.baselines.grid import GridAgent as GridAgent
+    from agents.baselines.random import RandomAgent as RandomAgent
     from agents.episode import Episode as Episode
     from agents.episode import run_episode as run_episode
     from agents.evaluation import evaluate as evaluate
-    from agents.farthest import FarthestPointAgent as FarthestPointAgent
-    from agents.grid import GridAgent as GridAgent
     from agents.oracle import Oracle as Oracle
     from agents.oracle import PredictionOracle as PredictionOracle
     from agents.oracle import RewardOracle as RewardOracle
-    from agents.random import RandomAgent as RandomAgent
     from agents.registry import agent_names as agent_names
     from agents.registry import load_agent as load_agent
     from agents.spot_agent import SpotAgent as SpotAgent
@@ -30,13 +30,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "base": ["Agent", "FunctionAgent", "as_agent"],
-        "design": ["DesignAgent"],
+        "baselines.design": ["DesignAgent"],
         "episode": ["Episode", "run_episode"],
         "evaluation": ["evaluate"],
-        "farthest": ["FarthestPointAgent"],
-        "grid": ["GridAgent"],
+        "baselines.farthest": ["FarthestPointAgent"],
+        "baselines.grid": ["GridAgent"],
         "oracle": ["Oracle", "PredictionOracle", "RewardOracle"],
-        "random": ["RandomAgent"],
+        "baselines.random": ["RandomAgent"],
         "registry": ["agent_names", "load_agent"],
         "spot_agent": ["SpotAgent"],
         "training": ["train_spot_agent"],

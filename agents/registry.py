@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 GROUP = "scr2st.agents"
 BUILT_IN = {
-    "random": "agents.random:RandomAgent",
-    "grid": "agents.grid:GridAgent",
-    "farthest": "agents.farthest:FarthestPointAgent",
-    "design": "agents.design:DesignAgent",
+    "random": "agents.baselines.random:RandomAgent",
+    "grid": "agents.baselines.grid:GridAgent",
+    "farthest": "agents.baselines.farthest:FarthestPointAgent",
+    "design": "agents.baselines.design:DesignAgent",
     "oracle": "agents.oracle:PredictionOracle",
     "reward-oracle": "agents.oracle:RewardOracle",
 }

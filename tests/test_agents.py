@@ -437,7 +437,7 @@ def test_two_agents_of_one_name_need_a_mapping() -> None:
         ("design", DesignAgent),
         ("oracle", PredictionOracle),
         ("reward-oracle", RewardOracle),
-        ("agents.random:RandomAgent", RandomAgent),
+        ("agents.baselines.random:RandomAgent", RandomAgent),
     ],
 )
 def test_agents_load_by_name(spec: str, kind: type) -> None:
@@ -447,7 +447,7 @@ def test_agents_load_by_name(spec: str, kind: type) -> None:
 def test_an_installed_plugin_is_an_agent(monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib.metadata import EntryPoint
 
-    point = EntryPoint("mine", "agents.farthest:FarthestPointAgent", "scr2st.agents")
+    point = EntryPoint("mine", "agents.baselines.farthest:FarthestPointAgent", "scr2st.agents")
     monkeypatch.setattr("agents.registry.entry_points", lambda **_: [point])
     assert load_agent("mine", start="centre").start == "centre"
 
@@ -457,7 +457,7 @@ def test_an_installed_plugin_is_an_agent(monkeypatch: pytest.MonkeyPatch) -> Non
     [
         ("desing", {}, "name one of random, grid, farthest, design"),
         ("agents.nowhere:Agent", {}, "cannot be imported"),
-        ("agents.random:Nobody", {}, "cannot be imported"),
+        ("agents.baselines.random:Nobody", {}, "cannot be imported"),
         ("design", {"lenght": 3}, "lenght"),
         ("missing.safetensors", {}, "no saved agent at missing.safetensors"),
     ],
