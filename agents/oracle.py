@@ -14,7 +14,8 @@ from scr2st_env.arrays import BoolArray, IntArray, frozen
 from scr2st_env.errors import InputError
 from scr2st_env.gaussian_process import Kernel, Posterior
 from scr2st_env.rewards.base import Setting
-from scr2st_env.rewards.weights import BoundReward, RewardWeights, make_reward
+from scr2st_env.rewards.paying import BoundReward
+from scr2st_env.rewards.weights import RewardWeights, make_reward
 from scr2st_env.slide import HiddenPart, Slide
 
 if TYPE_CHECKING:

@@ -12,6 +12,8 @@ from scr2st_env.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from scr2st_env.arrays import FloatArray
     from scr2st_env.envs.ledger import Ledger
     from scr2st_env.rewards.base import Setting
@@ -43,6 +45,7 @@ class ObservationLayout:
             )
         self.mode = mode
         self.feedback = feedback
+        self.shows_picks = mode == "picks" or (mode == "compact" and feedback)
         self.n_slides = len(settings)
         self.n_rows = max(setting.slide.n_spots for setting in settings)
         self.n_picks = max(setting.n_measured for setting in settings)
@@ -62,7 +65,7 @@ class ObservationLayout:
         if self.mode != "picks":
             entries["mask"] = spaces.MultiBinary(self.n_rows)
             entries["available"] = spaces.MultiBinary(self.n_rows)
-        if self.mode == "picks" or (self.mode == "compact" and self.feedback):
+        if self.shows_picks:
             entries["picks"] = spaces.Box(-1, self.n_rows - 1, (self.n_picks,), np.int32)
         if self.feedback:
             n_measured = self.n_rows if self.mode == "full" else self.n_picks
@@ -73,49 +76,49 @@ class ObservationLayout:
 
     def write(self, ledger: Ledger) -> dict[str, Any]:
         """Return the observation of an episode, every array of its own memory."""
-        budget = ledger.setting.budget
-        entries: dict[str, Any] = {
-            "remaining": np.array([1 - ledger.spent / budget], np.float32),
-            "round": np.array([ledger.in_round / ledger.round_size], np.float32),
-        }
+        entries: dict[str, Any] = {"remaining": ledger.remaining, "round": ledger.filled}
         if self.mode == "full":
             entries |= self._static(ledger)
         else:
-            entries["slide"] = np.int64(ledger.slide_index)
+            entries["slide"] = ledger.slide_index
         if self.mode != "picks":
             entries["mask"] = ledger.mask.copy()
-            entries["available"] = ledger.available.astype(np.int8)
-        if self.mode == "picks" or (self.mode == "compact" and self.feedback):
-            entries["picks"] = self._picks(ledger)
+            entries["available"] = ledger.available.copy()
+        if self.shows_picks:
+            entries["picks"] = ledger.picks.copy()
         if self.feedback:
             entries["measured"] = self._measured(ledger)
-        if self.feedback and self.mode == "full":
-            entries["returned"] = np.zeros(self.n_rows, np.int8)
-            if ledger.setting.slide.hidden is not None:
-                entries["returned"][ledger.measured] = 1
+            if self.mode == "full":
+                entries["returned"] = self._returned(ledger)
         return entries
 
     def _static(self, ledger: Ledger) -> dict[str, FloatArray]:
         public = ledger.setting.slide.public
-        entries = {"coordinates": np.zeros((self.n_rows, 2), np.float32)}
-        entries["coordinates"][: public.n_spots] = public.scaled_coordinates
+        entries = {"coordinates": self._padded(public.scaled_coordinates)}
         if self.n_features:
-            entries["features"] = np.zeros((self.n_rows, self.n_features), np.float32)
-            entries["features"][: public.n_spots] = public.features
+            entries["features"] = self._padded(public.features)
         return entries
 
-    def _picks(self, ledger: Ledger) -> np.ndarray[Any, np.dtype[np.int32]]:
-        order = ledger.setting.initial.tolist() + ledger.purchases
-        picks = np.full(self.n_picks, -1, np.int32)
-        picks[: len(order)] = order
-        return picks
+    def _padded(self, rows: FloatArray) -> FloatArray:
+        if len(rows) == self.n_rows:
+            return rows.copy()
+        padded = np.empty((self.n_rows, rows.shape[1]), np.float32)
+        padded[: len(rows)] = rows
+        padded[len(rows) :] = 0
+        return padded
+
+    def _returned(self, ledger: Ledger) -> NDArray[np.int8]:
+        returned = np.zeros(self.n_rows, np.int8)
+        if ledger.setting.slide.hidden is not None:
+            returned[ledger.measured] = 1
+        return returned
 
     def _measured(self, ledger: Ledger) -> FloatArray:
         n_rows = self.n_rows if self.mode == "full" else self.n_picks
         measured = np.zeros((n_rows, self.width), np.float32)
         hidden = ledger.setting.slide.hidden
-        if hidden is not None and hidden.embedding is not None and ledger.measured:
-            rows = ledger.measured if self.mode == "full" else slice(len(ledger.measured))
+        if hidden is not None and hidden.embedding is not None:
+            rows = ledger.measured if self.mode == "full" else slice(ledger.n_measured)
             measured[rows] = hidden.embedding[ledger.measured]
         return measured
 

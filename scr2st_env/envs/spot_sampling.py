@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING, Any, Literal
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
 from scr2st_env.arrays import BoolArray
 from scr2st_env.counts import MIN_COUNTS
-from scr2st_env.envs.ledger import Ledger
-from scr2st_env.envs.observation import ObservationLayout, ObservationMode
-from scr2st_env.envs.settings import (
-    checked_round_size,
-    make_settings,
-    spot_indices,
-)
+from scr2st_env.envs.observation import ObservationMode
+from scr2st_env.envs.rules import Rules
 from scr2st_env.envs.slides import read_reference, read_slides
 from scr2st_env.errors import InputError
 from scr2st_env.reference import N_STATES
-from scr2st_env.rewards.weights import BoundReward, make_reward
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from scr2st_env.envs.ledger import Ledger
     from scr2st_env.envs.rendering import SlidePicture
     from scr2st_env.envs.slides import ReferenceSource, SlideSource, SpotSets
     from scr2st_env.rewards.base import Setting, Term
+    from scr2st_env.rewards.paying import BoundReward
     from scr2st_env.rewards.weights import RewardWeights
     from scr2st_env.slide import PublicSlide, Slide
-
-_OPTIONS = ("slide", "excluded")
 
 
 class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
@@ -146,17 +138,22 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
         )
         atlas = read_reference(reference, embedding=embedding, n_states=n_states)
         self.render_mode = render_mode
-        self._settings = make_settings(self.slides, atlas, budget, excluded, initial)
-        self._round_size = checked_round_size(round_size)
-        self._reward = make_reward(reward, terms)
-        for setting in self._settings:
-            if setting.slide.hidden is not None:
-                self._reward.check(setting)
+        self.rules = Rules(
+            self.slides,
+            atlas,
+            budget=budget,
+            round_size=round_size,
+            excluded=excluded,
+            initial=initial,
+            feedback=feedback,
+            observation=observation,
+            reward=reward,
+            terms=terms,
+            info_mask=info_mask,
+        )
+        self.observation_space = self.rules.layout.space
+        self.action_space = self.rules.action_space
         self._bound: dict[int, BoundReward] = {}
-        self._info_mask = info_mask
-        self._layout = ObservationLayout(self._settings, observation, feedback=feedback)
-        self.observation_space = self._layout.space
-        self.action_space = spaces.Discrete(self._layout.n_rows)
         self._ledger: Ledger | None = None
         self._payer: BoundReward | None = None
         self._picture: SlidePicture | None = None
@@ -185,17 +182,13 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
             If an option is unknown, or leaves nothing to buy.
         """
         super().reset(seed=seed)
-        chosen = dict(options or {})
-        unknown = sorted(set(chosen) - set(_OPTIONS))
-        if unknown:
-            raise InputError(f"unknown reset option {unknown[0]!r}; options are {list(_OPTIONS)}")
-        index = self._slide_index(chosen.get("slide"))
-        setting, self._payer = self._setting_of(index, chosen.get("excluded"))
+        index, setting = self.rules.choose(options, self.np_random)
+        self._payer = self._payer_of(index, setting)
         if self._payer is not None:
             self._payer.reset(setting.initial)
-        self._ledger = Ledger(setting, index, self._layout.n_rows, self._round_size)
+        self._ledger = self.rules.open_ledger(setting, index)
         self._picture = None
-        return self._layout.write(self._ledger), self._info(self._nothing_paid(), wasted=False)
+        return self.rules.layout.write(self._ledger), self._info(self._nothing_paid(), wasted=False)
 
     def step(
         self, action: np.int64 | int
@@ -222,14 +215,15 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
         ledger = self._playing()
         if ledger.is_over:
             raise ResetNeeded("the episode is over: call reset() before the next step()")
-        is_bought = ledger.buy(self._checked(action))
+        is_bought = ledger.buy(self.rules.spot(action))
         is_over = ledger.is_over
-        parts = self._nothing_paid()
         if ledger.round_is_full or is_over:
             back = ledger.close_round()
-            parts = self._payer.settle(back) if self._payer is not None else parts
+            parts = {} if self._payer is None else self._payer.settle(back)
+        else:
+            parts = self._nothing_paid()
         info = self._info(parts, wasted=not is_bought)
-        return self._layout.write(ledger), float(sum(parts.values())), is_over, False, info
+        return self.rules.layout.write(ledger), float(sum(parts.values())), is_over, False, info
 
     def render(self) -> Any:
         """Return a picture of the episode, uint8, shape (height, width, 3)."""
@@ -248,7 +242,7 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
 
     def action_masks(self) -> BoolArray:
         """Return which actions buy something, bool, (N,): what MaskablePPO asks for."""
-        return self._playing().available.copy()
+        return self._playing().available.astype(bool)
 
     @property
     def slide(self) -> Slide:
@@ -268,7 +262,7 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
     @property
     def round_size(self) -> int:
         """Purchases per round."""
-        return self._round_size
+        return self.rules.round_size
 
     @property
     def purchases(self) -> list[int]:
@@ -285,52 +279,31 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
             raise ResetNeeded("call reset() first: no slide is being played yet")
         return self._ledger
 
-    def _checked(self, action: Any) -> int:
-        try:
-            spot = operator.index(action)
-        except TypeError:
-            raise InputError(f"an action is the index of a spot, got {action!r}") from None
-        if not 0 <= spot < self._layout.n_rows:
-            raise InputError(f"action {spot} is not in 0..{self._layout.n_rows - 1}")
-        return spot
-
-    def _slide_index(self, name: str | None) -> int:
-        if name is None:
-            return int(self.np_random.integers(len(self.slides)))
-        names = [slide.name for slide in self.slides]
-        if name not in names:
-            raise InputError(f"no slide is named {name!r}; the slides are {names}")
-        return names.index(name)
-
-    def _setting_of(self, index: int, excluded: Any) -> tuple[Setting, BoundReward | None]:
-        setting = self._settings[index]
-        is_live = setting.slide.hidden is None
-        if excluded is not None:
-            setting = setting.without(spot_indices(excluded, setting.slide, "options['excluded']"))
-            if not setting.purchasable.any():
-                raise InputError(f"slide {setting.slide.name!r}: options leave nothing to buy")
-            return setting, None if is_live else self._reward.bind(setting)
-        if not is_live and index not in self._bound:
-            self._bound[index] = self._reward.bind(setting)
-        return setting, self._bound.get(index)
+    def _payer_of(self, index: int, setting: Setting) -> BoundReward | None:
+        if setting.slide.hidden is None:
+            return None
+        if setting is not self.rules.settings[index]:  # narrowed by options, for this episode alone
+            return self.rules.reward.bind(setting)
+        if index not in self._bound:
+            self._bound[index] = self.rules.reward.bind(setting)
+        return self._bound[index]
 
     def _nothing_paid(self) -> dict[str, float]:
-        return {} if self._payer is None else dict.fromkeys(self._reward.names, 0.0)
+        return {} if self._payer is None else dict.fromkeys(self.rules.reward.names, 0.0)
 
     def _info(self, parts: dict[str, float], *, wasted: bool) -> dict[str, Any]:
         ledger = self._playing()
-        hidden_from_agents = self._reward.privileged
         info: dict[str, Any] = {
-            "slide": ledger.setting.slide.name,
+            "slide": ledger.setting.slide.public.name,
             "wasted": wasted,
-            "reward_terms": {
-                name: part for name, part in parts.items() if name not in hidden_from_agents
-            },
+            "reward_terms": parts,
         }
-        if self._info_mask:
-            info["action_mask"] = ledger.available.copy()
-        if hidden_from_agents:
-            info["privileged"] = {
-                name: part for name, part in parts.items() if name in hidden_from_agents
+        if self.rules.info_mask:
+            info["action_mask"] = ledger.available.astype(bool)
+        kept_from_agents = self.rules.reward.privileged
+        if kept_from_agents:
+            info["privileged"] = {name: parts[name] for name in parts if name in kept_from_agents}
+            info["reward_terms"] = {
+                name: parts[name] for name in parts if name not in kept_from_agents
             }
         return info

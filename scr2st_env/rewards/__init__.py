@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
+    from scr2st_env.rewards.base import BatchedPotential as BatchedPotential
     from scr2st_env.rewards.base import Potential as Potential
     from scr2st_env.rewards.base import Setting as Setting
     from scr2st_env.rewards.base import Term as Term
     from scr2st_env.rewards.density import SpatialDensity as SpatialDensity
+    from scr2st_env.rewards.entropy import TypeEntropy as TypeEntropy
     from scr2st_env.rewards.information import InformationGain as InformationGain
     from scr2st_env.rewards.information import PredictionGain as PredictionGain
     from scr2st_env.rewards.novelty import HardStates as HardStates
     from scr2st_env.rewards.novelty import SoftStates as SoftStates
-    from scr2st_env.rewards.novelty import TypeEntropy as TypeEntropy
     from scr2st_env.rewards.released import ReleasedReward as ReleasedReward
     from scr2st_env.rewards.weights import PotentialReward as PotentialReward
     from scr2st_env.rewards.weights import RewardWeights as RewardWeights
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "base": ["Potential", "Setting", "Term"],
+        "base": ["BatchedPotential", "Potential", "Setting", "Term"],
         "density": ["SpatialDensity"],
+        "entropy": ["TypeEntropy"],
         "information": ["InformationGain", "PredictionGain"],
-        "novelty": ["HardStates", "SoftStates", "TypeEntropy"],
+        "novelty": ["HardStates", "SoftStates"],
         "released": ["ReleasedReward"],
         "weights": ["PotentialReward", "RewardWeights", "make_reward"],
     },

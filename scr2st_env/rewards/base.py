@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 from weakref import WeakKeyDictionary
@@ -15,8 +16,13 @@ from scr2st_env.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
+    from numpy.typing import NDArray
+
     from scr2st_env.reference import CellReference
     from scr2st_env.slide import Slide
+
+    SpotArray = NDArray[np.intp]
+    Rows = slice | NDArray[np.intp]
 
 Table = TypeVar("Table")
 
@@ -123,7 +129,8 @@ class Potential(Protocol):
     """A term bound to one slide, following one episode.
 
     ``value`` is a function of the *set* of measured spots and of nothing else. ``reset`` makes new
-    state, so that ``copy.copy`` of a potential shares its tables and not its episode.
+    state, so that ``copy.copy`` of a potential shares its tables and not its episode: this is how
+    the batched environment plays a term that has no batched form of its own.
     """
 
     def reset(self, initial: IntArray) -> None:
@@ -135,6 +142,57 @@ class Potential(Protocol):
     @property
     def value(self) -> float:
         """Phi of the spots measured so far."""
+
+
+class BatchedPotential(Protocol):
+    """A term bound to one slide, following many episodes at once; each has a row.
+
+    ``rows`` is an array of distinct rows, (m,), or ``slice(None)`` for all of them, which is
+    faster.
+    """
+
+    def reset(self, rows: Rows, initial: IntArray) -> None:
+        """Begin episodes in which the spots ``initial``, (n,), are measured already."""
+
+    def add(self, rows: Rows, spots: SpotArray) -> None:
+        """Add one newly measured spot to each of the rows; spots is (m,)."""
+
+    def values(self, rows: Rows) -> NDArray[np.float64]:
+        """Return Phi of the spots measured so far, (m,)."""
+
+
+class CopiedPotentials:
+    """The batched form of any potential: one copy for each episode, played one by one.
+
+    Parameters
+    ----------
+    potential
+        Follows no episode yet; its tables are shared by the copies.
+    n_episodes
+        Number of rows.
+    """
+
+    def __init__(self, potential: Potential, n_episodes: int) -> None:
+        self._potentials = [copy(potential) for _ in range(n_episodes)]
+
+    def reset(self, rows: Rows, initial: IntArray) -> None:
+        """Begin episodes in which the spots ``initial``, (n,), are measured already."""
+        for potential in self._in(rows):
+            potential.reset(initial)
+
+    def add(self, rows: Rows, spots: SpotArray) -> None:
+        """Add one newly measured spot to each of the rows."""
+        for potential, spot in zip(self._in(rows), spots.tolist(), strict=True):
+            potential.add([spot])
+
+    def values(self, rows: Rows) -> NDArray[np.float64]:
+        """Return Phi of the spots measured so far, (m,)."""
+        return np.array([potential.value for potential in self._in(rows)], np.float64)
+
+    def _in(self, rows: Rows) -> list[Potential]:
+        if isinstance(rows, slice):
+            return self._potentials[rows]
+        return [self._potentials[row] for row in rows.tolist()]
 
 
 @dataclass(frozen=True)
@@ -183,3 +241,10 @@ class Term(ABC):
     @abstractmethod
     def bind(self, setting: Setting) -> Potential:
         """Return the term's potential on one slide, its tables computed."""
+
+    def bind_batched(self, setting: Setting, n_episodes: int) -> BatchedPotential:
+        """Return the potential of many episodes on one slide.
+
+        A term that does not override this is played episode by episode: right, and slower.
+        """
+        return CopiedPotentials(self.bind(setting), n_episodes)

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from scipy.spatial import cKDTree
 
-from scr2st_env.rewards.base import Potential, Setting, Term, shared_table
+from scr2st_env.rewards.base import BatchedPotential, Potential, Setting, Term, shared_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from scr2st_env.arrays import BoolArray, IntArray
+    from scr2st_env.arrays import IntArray
+    from scr2st_env.rewards.base import Rows, SpotArray
     from scr2st_env.slide import PublicSlide
 
+    PointArray = NDArray[np.intp] | NDArray[np.int32]
+
 POINTS_PER_DISC = 64
+_LARGE_TABLE = 8_000_000  # entries
 _SLACK = 1e-3  # of a pitch: float32 coordinates put a neighbour just inside or outside its reach
 
 
@@ -60,7 +64,7 @@ def reach(slide: PublicSlide, n_measured: int) -> float:
     return max(slide.pitch, float(np.sqrt(2 * area / (3 * np.sqrt(3) * n_measured))))
 
 
-def quadrature(slide: PublicSlide, radius: float) -> tuple[IntArray, NDArray[np.float64]]:
+def quadrature(slide: PublicSlide, radius: float) -> tuple[PointArray, NDArray[np.float64]]:
     """Return which points of the tissue each spot reaches, and what the points weigh.
 
     The points are the spots themselves while a disc holds at most 64 of them. Otherwise spots
@@ -76,8 +80,9 @@ def quadrature(slide: PublicSlide, radius: float) -> tuple[IntArray, NDArray[np.
 
     Returns
     -------
-    reached : ndarray of int32, shape (N, at most 64)
-        Points within reach of each spot, filled up with Q.
+    reached : ndarray of intp, shape (N, at most 64)
+        Points within reach of each spot, filled up with Q; of int32, half the memory and slower
+        to look up, where the table has more than 8 million entries.
     weights : ndarray of float64, shape (Q + 1,)
         Tissue at each point, by ``tissue_density``; sums to 1, the last entry is 0.
     """
@@ -108,7 +113,7 @@ def _raster(
 
 def _reached(
     coordinates: NDArray[np.float32], points: NDArray[np.float64], radius: float
-) -> IntArray | None:
+) -> PointArray | None:
     tree = cKDTree(points)
     _, neighbours = tree.query(
         coordinates, k=np.arange(1, POINTS_PER_DISC + 2), distance_upper_bound=radius
@@ -117,7 +122,8 @@ def _reached(
     if not fits:
         return None
     widest = int((neighbours < len(points)).sum(axis=1).max())
-    return neighbours[:, :widest].astype(np.int32)
+    kept = neighbours[:, :widest]
+    return kept.astype(np.intp) if kept.size <= _LARGE_TABLE else kept.astype(np.int32)
 
 
 @dataclass(frozen=True)
@@ -132,32 +138,62 @@ class SpatialDensity(Term):
 
     def bind(self, setting: Setting) -> Potential:
         """Return the potential on one slide."""
+        return _SpatialDensity(*self._tables(setting))
+
+    def bind_batched(self, setting: Setting, n_episodes: int) -> BatchedPotential:
+        """Return the potential of many episodes on one slide."""
+        return _BatchedSpatialDensity(*self._tables(setting), n_episodes)
+
+    def _tables(self, setting: Setting) -> tuple[PointArray, NDArray[np.float64]]:
         public = setting.slide.public
-        reached, weights = shared_table(
+        return shared_table(
             setting.slide,
             ("quadrature", setting.n_measured),
             lambda: quadrature(public, reach(public, setting.n_measured)),
         )
-        return _SpatialDensity(reached, weights)
 
 
 class _SpatialDensity:
-    def __init__(self, reached: IntArray, weights: NDArray[np.float64]) -> None:
+    def __init__(self, reached: PointArray, weights: NDArray[np.float64]) -> None:
         self._reached = reached  # (N, at most 64)
         self._weights = weights  # (Q + 1,)
+        self._ones = np.ones(reached.shape[1])
 
     def reset(self, initial: IntArray) -> None:
-        self._is_covered: BoolArray = np.zeros(len(self._weights), bool)
+        self._left = self._weights.copy()  # of the tissue out of reach
         self._covered = 0.0
         self.add(initial.tolist())
 
     def add(self, spots: Sequence[int]) -> None:
         for spot in spots:
-            points = self._reached[spot]
-            fresh = points[~self._is_covered[points]]
-            self._covered += float(self._weights[fresh].sum())
-            self._is_covered[fresh] = True
+            points = self._reached[spot].astype(np.intp, copy=False)
+            self._covered += float(self._left[points].dot(self._ones))
+            self._left[points] = 0.0
 
     @property
     def value(self) -> float:
         return self._covered
+
+
+class _BatchedSpatialDensity:
+    def __init__(self, reached: PointArray, weights: NDArray[np.float64], n_episodes: int) -> None:
+        self._reached = reached  # (N, at most 64)
+        self._weights = weights  # (Q + 1,)
+        self._is_left = np.ones(n_episodes * len(weights), bool)
+        self._start = np.arange(n_episodes) * len(weights)
+        self._covered = np.zeros(n_episodes)
+
+    def reset(self, rows: Rows, initial: IntArray) -> None:
+        left = np.ones(len(self._weights), bool)
+        left[self._reached[initial]] = False
+        self._is_left.reshape(-1, len(left))[rows] = left
+        self._covered[rows] = self._weights[~left].sum()
+
+    def add(self, rows: Rows, spots: SpotArray) -> None:
+        points = self._reached[spots]
+        places = points + self._start[rows][:, None]
+        self._covered[rows] += np.einsum("ep,ep->e", self._weights[points], self._is_left[places])
+        self._is_left[places] = False
+
+    def values(self, rows: Rows) -> NDArray[np.float64]:
+        return self._covered[rows]

@@ -1,4 +1,4 @@
-"""Novelty: how much of the atlas's biology the measured spots have shown (SCR2-ST, SCRL)."""
+"""Novelty: how many of the atlas's cell states the measured spots have shown (SCR2-ST, SCRL)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from scr2st_env.rewards.base import Potential, Setting, Term, shared_table
+from scr2st_env.rewards.base import BatchedPotential, Potential, Setting, Term, shared_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
-    from scr2st_env.arrays import BoolArray, FloatArray, IntArray
+    from scr2st_env.arrays import FloatArray, IntArray
+    from scr2st_env.rewards.base import Rows, SpotArray
 
 _ROWS_AT_ONCE = 65_536
+_FLOAT32_BITS = 24
 
 
 def nearest_states(embedding: FloatArray, states: FloatArray) -> NDArray[np.intp]:
@@ -30,6 +32,9 @@ def nearest_states(embedding: FloatArray, states: FloatArray) -> NDArray[np.intp
 def state_similarity(embedding: FloatArray, states: FloatArray, bandwidth: float) -> FloatArray:
     """Return exp(-|e_i - mu_c|^2 / (2 h^2)), float32, (N, C).
 
+    Rounded to a step of 2^-17 for 100 states, and of C / 2^24 in general, so that a float32 sum
+    over the states is exact in any order: on every machine, alone or in a batch, it is the same.
+
     Parameters
     ----------
     embedding
@@ -40,10 +45,11 @@ def state_similarity(embedding: FloatArray, states: FloatArray, bandwidth: float
         h, in units of the embedding.
     """
     similarity = np.empty((len(embedding), len(states)), np.float32)
+    steps = 2.0 ** np.floor(_FLOAT32_BITS - np.log2(len(states)))
     start = 0
     for rows in _blocks(embedding):
-        squares = cdist(rows, states, "sqeuclidean")
-        similarity[start : start + len(rows)] = np.exp(-0.5 * squares / bandwidth**2)
+        exact = np.exp(-0.5 * cdist(rows, states, "sqeuclidean") / bandwidth**2)
+        similarity[start : start + len(rows)] = np.rint(exact * steps) / steps
         start += len(rows)
     return similarity
 
@@ -70,19 +76,6 @@ def attainable_similarity(states: FloatArray, bandwidth: float, n_measured: int)
     return float(best.mean())
 
 
-def entropy(shares: ArrayLike) -> float:
-    """Return -sum p log p of shares that sum to 1, in nats, 0 log 0 being 0.
-
-    Examples
-    --------
-    >>> round(entropy([0.5, 0.5, 0.0]), 4)
-    0.6931
-    """
-    present = np.asarray(shares, np.float64)
-    present = present[present > 0]
-    return float(-(present * np.log(present)).sum()) + 0.0  # + 0.0: no negative zero
-
-
 @dataclass(frozen=True)
 class HardStates(Term):
     """Share of the cell states that are nearest to a measured spot.
@@ -98,14 +91,20 @@ class HardStates(Term):
 
     def bind(self, setting: Setting) -> Potential:
         """Return the potential on one slide."""
+        return _HardStates(*self._tables(setting))
+
+    def bind_batched(self, setting: Setting, n_episodes: int) -> BatchedPotential:
+        """Return the potential of many episodes on one slide."""
+        return _BatchedHardStates(*self._tables(setting), n_episodes)
+
+    def _tables(self, setting: Setting) -> tuple[NDArray[np.intp], int, int]:
         reference, embedding = setting.cell_reference(self.name), setting.embedding(self.name)
         nearest = shared_table(
             setting.slide,
             ("nearest", reference),
             lambda: nearest_states(embedding, reference.states),
         )
-        n_states = reference.n_states
-        return _HardStates(nearest, n_states, min(n_states, setting.n_measured))
+        return nearest, reference.n_states, min(reference.n_states, setting.n_measured)
 
 
 class _HardStates:
@@ -115,19 +114,41 @@ class _HardStates:
         self._attainable = attainable
 
     def reset(self, initial: IntArray) -> None:
-        self._covered: BoolArray = np.zeros(self._n_states, bool)
+        self._is_covered = bytearray(self._n_states)
         self._n_covered = 0
         self.add(initial.tolist())
 
     def add(self, spots: Sequence[int]) -> None:
         for spot in spots:
             state = self._nearest[spot]
-            self._n_covered += not self._covered[state]
-            self._covered[state] = True
+            if not self._is_covered[state]:
+                self._is_covered[state] = True
+                self._n_covered += 1
 
     @property
     def value(self) -> float:
         return self._n_covered / self._attainable
+
+
+class _BatchedHardStates:
+    def __init__(
+        self, nearest: NDArray[np.intp], n_states: int, attainable: int, n_episodes: int
+    ) -> None:
+        self._nearest = nearest  # (N,)
+        self._attainable = attainable
+        self._is_covered = np.zeros((n_episodes, n_states), bool)
+        self._episodes = np.arange(n_episodes)
+
+    def reset(self, rows: Rows, initial: IntArray) -> None:
+        covered = np.zeros(self._is_covered.shape[1], bool)
+        covered[self._nearest[initial]] = True
+        self._is_covered[rows] = covered
+
+    def add(self, rows: Rows, spots: SpotArray) -> None:
+        self._is_covered[self._episodes[rows], self._nearest[spots]] = True
+
+    def values(self, rows: Rows) -> NDArray[np.float64]:
+        return self._is_covered[rows].sum(axis=1) / self._attainable
 
 
 @dataclass(frozen=True)
@@ -149,6 +170,13 @@ class SoftStates(Term):
 
     def bind(self, setting: Setting) -> Potential:
         """Return the potential on one slide."""
+        return _SoftStates(*self._tables(setting))
+
+    def bind_batched(self, setting: Setting, n_episodes: int) -> BatchedPotential:
+        """Return the potential of many episodes on one slide."""
+        return _BatchedSoftStates(*self._tables(setting), n_episodes)
+
+    def _tables(self, setting: Setting) -> tuple[FloatArray, float]:
         reference, embedding = setting.cell_reference(self.name), setting.embedding(self.name)
         states, bandwidth = reference.states, reference.bandwidth
         similarity = shared_table(
@@ -156,17 +184,18 @@ class SoftStates(Term):
             ("similarity", reference),
             lambda: state_similarity(embedding, states, bandwidth),
         )
-        return _SoftStates(similarity, attainable_similarity(states, bandwidth, setting.n_measured))
+        attainable = attainable_similarity(states, bandwidth, setting.n_measured)
+        return similarity, attainable * len(states)
 
 
 class _SoftStates:
     def __init__(self, similarity: FloatArray, attainable: float) -> None:
         self._similarity = similarity  # (N, C)
-        self._attainable = attainable
+        self._attainable = attainable  # summed over the states
+        self._ones = np.ones(similarity.shape[1], np.float32)
 
     def reset(self, initial: IntArray) -> None:
-        self._best = np.zeros(self._similarity.shape[1], np.float32)
-        self.add(initial.tolist())
+        self._best = self._similarity[initial].max(axis=0, initial=0.0)
 
     def add(self, spots: Sequence[int]) -> None:
         for spot in spots:
@@ -174,43 +203,21 @@ class _SoftStates:
 
     @property
     def value(self) -> float:
-        return float(self._best.mean(dtype=np.float64)) / self._attainable
+        return float(self._best.dot(self._ones)) / self._attainable
 
 
-@dataclass(frozen=True)
-class TypeEntropy(Term):
-    """Entropy of the mean cell-type composition of the measured spots.
+class _BatchedSoftStates:
+    def __init__(self, similarity: FloatArray, attainable: float, n_episodes: int) -> None:
+        self._similarity = similarity  # (N, C)
+        self._attainable = attainable  # summed over the states
+        self._ones = np.ones(similarity.shape[1], np.float32)
+        self._best = np.zeros((n_episodes, similarity.shape[1]), np.float32)
 
-    Phi(S) = H(mean_{i in S} t_i) / log T, T types in the *reference*; 0 for an empty S.
+    def reset(self, rows: Rows, initial: IntArray) -> None:
+        self._best[rows] = self._similarity[initial].max(axis=0, initial=0.0)
 
-    It is not monotone, so a step can cost; and it is biased low while S is small.
-    """
+    def add(self, rows: Rows, spots: SpotArray) -> None:
+        self._best[rows] = np.maximum(self._best[rows], self._similarity[spots])
 
-    name: ClassVar[str] = "types"
-
-    def check(self, setting: Setting) -> None:
-        """Raise where the slide's cell types are missing or named unlike the reference's."""
-        setting.types(self.name)
-
-    def bind(self, setting: Setting) -> Potential:
-        """Return the potential on one slide."""
-        return _TypeEntropy(setting.types(self.name))
-
-
-class _TypeEntropy:
-    def __init__(self, types: FloatArray) -> None:
-        self._types = types  # (N, T)
-        self._most = float(np.log(types.shape[1]))
-
-    def reset(self, initial: IntArray) -> None:
-        self._sum = np.zeros(self._types.shape[1])
-        self.add(initial.tolist())
-
-    def add(self, spots: Sequence[int]) -> None:
-        for spot in spots:
-            self._sum += self._types[spot]
-
-    @property
-    def value(self) -> float:
-        total = float(self._sum.sum())
-        return entropy(self._sum / total) / self._most if total else 0.0
+    def values(self, rows: Rows) -> NDArray[np.float64]:
+        return self._best[rows].dot(self._ones).astype(np.float64) / self._attainable

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import cKDTree
 
-from scr2st_env.rewards.novelty import entropy, nearest_states
+from scr2st_env.rewards.entropy import entropy
+from scr2st_env.rewards.novelty import nearest_states
+from scr2st_env.rewards.paying import CopiedRewards
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scr2st_env.arrays import FloatArray, IntArray
     from scr2st_env.rewards.base import Setting
+    from scr2st_env.rewards.paying import BatchedReward
 
 
 class ReleasedReward:
@@ -55,6 +58,10 @@ class ReleasedReward:
             setting.types("types"),
             setting.slide.public.pitch_coordinates,
         )
+
+    def bind_batched(self, setting: Setting, n_episodes: int) -> BatchedReward:
+        """Return the reward of many episodes on one slide."""
+        return CopiedRewards(self.bind(setting), self.names, n_episodes)
 
 
 class _Released:

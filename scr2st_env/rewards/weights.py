@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from scr2st_env.errors import InputError
 from scr2st_env.rewards.density import SpatialDensity
+from scr2st_env.rewards.entropy import TypeEntropy
 from scr2st_env.rewards.information import InformationGain, PredictionGain
-from scr2st_env.rewards.novelty import HardStates, SoftStates, TypeEntropy
+from scr2st_env.rewards.novelty import HardStates, SoftStates
 from scr2st_env.rewards.released import ReleasedReward
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from scr2st_env.arrays import IntArray
-    from scr2st_env.rewards.base import Potential, Setting, Term
+    from scr2st_env.rewards.base import BatchedPotential, Potential, Rows, Setting, Term
+    from scr2st_env.rewards.paying import BatchedReward, Bought, BoundReward, Reward
 
 
 @dataclass(frozen=True)
@@ -87,34 +91,6 @@ class RewardWeights:
         return tuple(term for term in terms if term.weight > 0)
 
 
-class BoundReward(Protocol):
-    """A reward on one slide, following one episode."""
-
-    def reset(self, initial: IntArray) -> None:
-        """Begin an episode in which the spots ``initial`` are measured already."""
-
-    def settle(self, spots: Sequence[int]) -> dict[str, float]:
-        """Return the parts, by term, that a round pays whose newly measured spots are these."""
-
-
-class Reward(Protocol):
-    """How an environment pays."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the parts."""
-
-    @property
-    def privileged(self) -> frozenset[str]:
-        """Names of the parts that agents must not see."""
-
-    def check(self, setting: Setting) -> None:
-        """Raise :class:`InputError` where a slide lacks what the reward needs."""
-
-    def bind(self, setting: Setting) -> BoundReward:
-        """Return the reward on one slide."""
-
-
 class PotentialReward:
     """Pays the weighted increase of potentials: an episode adds up to Phi(S) - Phi(S0).
 
@@ -142,25 +118,50 @@ class PotentialReward:
         """Return the reward on one slide, its tables computed."""
         return _BoundPotentials([(term, term.bind(setting)) for term in self.terms])
 
+    def bind_batched(self, setting: Setting, n_episodes: int) -> BatchedReward:
+        """Return the reward of many episodes on one slide."""
+        return _BatchedPotentials(
+            [(term, term.bind_batched(setting, n_episodes)) for term in self.terms], n_episodes
+        )
+
 
 class _BoundPotentials:
     def __init__(self, bound: list[tuple[Term, Potential]]) -> None:
-        self._bound = bound
+        self._bound = [(term.name, float(term.weight), potential) for term, potential in bound]
 
     def reset(self, initial: IntArray) -> None:
-        for _, potential in self._bound:
+        for _, _, potential in self._bound:
             potential.reset(initial)
-        self._paid = {
-            term.name: float(term.weight * potential.value) for term, potential in self._bound
-        }
+        self._worth = [weight * potential.value for _, weight, potential in self._bound]
 
     def settle(self, spots: Sequence[int]) -> dict[str, float]:
         parts = {}
-        for term, potential in self._bound:
+        for index, (name, weight, potential) in enumerate(self._bound):
             potential.add(spots)
-            worth = float(term.weight * potential.value)
-            parts[term.name] = worth - self._paid[term.name]
-            self._paid[term.name] = worth
+            worth = weight * potential.value
+            parts[name] = worth - self._worth[index]
+            self._worth[index] = worth
+        return parts
+
+
+class _BatchedPotentials:
+    def __init__(self, bound: list[tuple[Term, BatchedPotential]], n_episodes: int) -> None:
+        self._bound = [(term.name, float(term.weight), potential) for term, potential in bound]
+        self._worth = np.zeros((len(bound), n_episodes))
+
+    def reset(self, rows: Rows, initial: IntArray) -> None:
+        for worth, (_, weight, potential) in zip(self._worth, self._bound, strict=True):
+            potential.reset(rows, initial)
+            worth[rows] = weight * potential.values(rows)
+
+    def settle(self, rows: Rows, spots: Sequence[Bought]) -> dict[str, NDArray[np.float64]]:
+        parts = {}
+        for worth, (name, weight, potential) in zip(self._worth, self._bound, strict=True):
+            for buyers, bought in spots:
+                potential.add(buyers, bought)
+            now = weight * potential.values(rows)
+            parts[name] = now - worth[rows]
+            worth[rows] = now
         return parts
 
 

@@ -1,0 +1,139 @@
+"""What the arguments of an environment say, checked: the same for one episode and for many."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from gymnasium import spaces
+
+from scr2st_env.envs.ledger import Ledger
+from scr2st_env.envs.observation import ObservationLayout
+from scr2st_env.envs.settings import checked_round_size, make_settings, spot_indices
+from scr2st_env.errors import InputError
+from scr2st_env.rewards.weights import make_reward
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from scr2st_env.envs.observation import ObservationMode
+    from scr2st_env.envs.slides import SpotSets
+    from scr2st_env.reference import CellReference
+    from scr2st_env.rewards.base import Setting, Term
+    from scr2st_env.rewards.weights import RewardWeights
+    from scr2st_env.slide import Slide
+
+_OPTIONS = ("slide", "excluded")
+
+
+class Rules:
+    """The rules by which episodes are played; they hold nothing of an episode.
+
+    Parameters
+    ----------
+    slides, reference
+        As :mod:`scr2st_env.envs.slides` reads them.
+    budget, round_size, excluded, initial, feedback, observation, reward, terms, info_mask
+        See :class:`~scr2st_env.SpotSamplingEnv`.
+
+    Attributes
+    ----------
+    settings : tuple of Setting
+        One per slide.
+    reward : Reward
+        How purchases are paid.
+    layout : ObservationLayout
+        What is seen.
+    action_space : Discrete
+        The spots of the largest slide.
+    """
+
+    def __init__(
+        self,
+        slides: Sequence[Slide],
+        reference: CellReference | None,
+        *,
+        budget: float,
+        round_size: int,
+        excluded: SpotSets | None,
+        initial: SpotSets | None,
+        feedback: bool,
+        observation: ObservationMode,
+        reward: RewardWeights | Mapping[str, float] | Literal["released"] | None,
+        terms: Sequence[Term],
+        info_mask: bool,
+    ) -> None:
+        self.slides = tuple(slides)
+        self.settings = make_settings(slides, reference, budget, excluded, initial)
+        self.round_size = checked_round_size(round_size)
+        self.reward = make_reward(reward, terms)
+        for setting in self.settings:
+            if setting.slide.hidden is not None:
+                self.reward.check(setting)
+        self.info_mask = info_mask
+        self.layout = ObservationLayout(self.settings, observation, feedback=feedback)
+        self.action_space = spaces.Discrete(self.layout.n_rows)
+
+    def open_ledger(self, setting: Setting, index: int) -> Ledger:
+        """Return the books of a new episode."""
+        return Ledger(
+            setting,
+            index,
+            n_rows=self.layout.n_rows,
+            n_picks=self.layout.n_picks,
+            round_size=self.round_size,
+        )
+
+    def spot(self, action: Any) -> int:
+        """Return the spot that an action names, after checking that it is in the action space."""
+        try:
+            spot = operator.index(action)
+        except TypeError:
+            raise InputError(f"an action is the index of a spot, got {action!r}") from None
+        if not 0 <= spot < self.layout.n_rows:
+            raise InputError(f"action {spot} is not in 0..{self.layout.n_rows - 1}")
+        return spot
+
+    def choose(
+        self, options: Mapping[str, Any] | None, rng: np.random.Generator
+    ) -> tuple[int, Setting]:
+        """Return the slide of a new episode, drawn or named, and what can be bought on it.
+
+        Parameters
+        ----------
+        options
+            Those of ``reset``: ``"slide"`` and ``"excluded"``.
+        rng
+            Draws the slide where none is named, and is not touched where one is.
+
+        Returns
+        -------
+        tuple of int and Setting
+            Position of the slide, and its setting, narrowed where the options exclude spots.
+
+        Raises
+        ------
+        InputError
+            If an option is unknown, or leaves nothing to buy.
+        """
+        chosen = dict(options or {})
+        unknown = sorted(set(chosen) - set(_OPTIONS))
+        if unknown:
+            raise InputError(f"unknown reset option {unknown[0]!r}; options are {list(_OPTIONS)}")
+        index = self._slide_index(chosen.get("slide"), rng)
+        setting = self.settings[index]
+        excluded = chosen.get("excluded")
+        if excluded is not None:
+            setting = setting.without(spot_indices(excluded, setting.slide, "options['excluded']"))
+            if not setting.purchasable.any():
+                raise InputError(f"slide {setting.slide.name!r}: options leave nothing to buy")
+        return index, setting
+
+    def _slide_index(self, name: str | None, rng: np.random.Generator) -> int:
+        if name is None:
+            return int(rng.integers(len(self.slides)))
+        names = [slide.name for slide in self.slides]
+        if name not in names:
+            raise InputError(f"no slide is named {name!r}; the slides are {names}")
+        return names.index(name)
