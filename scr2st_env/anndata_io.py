@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anndata
 import numpy as np
 
 from scr2st_env.arrays import BoolArray, frozen
 from scr2st_env.counts import MIN_COUNTS, checked_counts
 from scr2st_env.errors import InputError
+from scr2st_env.files import existing_file
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -33,13 +34,18 @@ def read_h5ad(source: AnnData | str | Path) -> tuple[AnnData, str]:
     Raises
     ------
     InputError
-        If the file does not exist or is not an AnnData file.
+        If the source is neither, or the file does not exist or is not an AnnData file.
     """
+    import anndata  # a second of imports that a slide read through its sidecar does without
+
     if isinstance(source, anndata.AnnData):
         return source, "AnnData"
-    path = Path(source)
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; name an .h5ad file")
+    if not isinstance(source, str | os.PathLike):
+        raise InputError(
+            f"cannot read a {type(source).__name__}; pass an AnnData object or the path of an "
+            ".h5ad file"
+        )
+    path = existing_file(source)
     try:
         return anndata.read_h5ad(path), str(path)
     except Exception as error:  # h5py and anndata raise half a dozen types for a foreign file

@@ -61,6 +61,16 @@ def frozen_counts(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     return copy
 
 
+def mapped_counts(
+    data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any], columns: int
+) -> sparse.csr_matrix:
+    """Return the matrix that :func:`frozen_counts` made, from its parts; nothing is copied."""
+    matrix = sparse.csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, columns))
+    matrix.has_canonical_format = True  # asking the matrix would read all of it
+    freeze_in_place(matrix)
+    return matrix
+
+
 def checked_types(
     types: ArrayLike, type_names: Sequence[str], n_spots: int, where: str
 ) -> tuple[FloatArray, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one."""
+"""Where files are kept, and writing them so that a reader never sees half of one."""
 
 import os
 import tempfile
@@ -7,6 +7,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scr2st_env.errors import InputError
+
+
+def cache_folder() -> Path:
+    """Return where what can be computed again is kept; deleting the folder is always safe.
+
+    The folder named by ``SCR2ST_CACHE``, else ``scr2st`` in ``XDG_CACHE_HOME`` (``~/.cache``).
+    """
+    named = os.environ.get("SCR2ST_CACHE")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "scr2st"
+
+
+def existing_file(path: str | os.PathLike[str]) -> Path:
+    """Return the path of an ``.h5ad`` file, after checking that it is there."""
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"{file} does not exist; name an .h5ad file")
+    return file
 
 
 @contextmanager

@@ -5,15 +5,29 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from scr2st_env.arrays import BoolArray, FloatArray, Shared, frozen
+from scr2st_env.arrays import (
+    BoolArray,
+    FloatArray,
+    Shared,
+    finite_matrix,
+    freeze_in_place,
+    frozen,
+)
 from scr2st_env.errors import InputError
+from scr2st_env.lattice import checked_coordinates, measured_pitch
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from scr2st_env.sidecar import Tree
+
+_COLUMNS_AT_ONCE = 8  # of the features, in float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +107,48 @@ class PublicSlide(Shared):
     encoder: str = ""
     image: SlideImage | None = None
 
+    @classmethod
+    def make(
+        cls,
+        name: str,
+        coordinates: ArrayLike,
+        *,
+        features: ArrayLike | None = None,
+        spot_names: Sequence[str] | None = None,
+        measurable: ArrayLike | None = None,
+        tissue_density: ArrayLike | None = None,
+        pitch: float | None = None,
+        patient: str = "",
+        encoder: str = "",
+        image: SlideImage | None = None,
+    ) -> Self:
+        """Check the public arrays of :meth:`scr2st_env.Slide.make`, which describes them."""
+        where = f"slide {name!r}:"
+        xy = checked_coordinates(coordinates, where)
+        n_spots = len(xy)
+        can_buy = np.ones(n_spots, bool) if measurable is None else np.array(measurable, bool)
+        if can_buy.shape != (n_spots,):
+            raise InputError(f"{where} measurable has shape {can_buy.shape}, not ({n_spots},)")
+        table = np.zeros((n_spots, 0)) if features is None else features
+        return cls(
+            name=name,
+            coordinates=xy,
+            features=finite_matrix(table, f"{where} features", n_spots),
+            spot_names=_spot_names(spot_names, n_spots, where),
+            measurable=frozen(can_buy),
+            tissue_density=_tissue_density(tissue_density, n_spots, where),
+            pitch=measured_pitch(xy) if pitch is None else _positive(pitch, f"{where} pitch"),
+            patient=patient or name,
+            encoder=encoder,
+            image=image,
+        )
+
+    @classmethod
+    def restored(cls, tree: Tree) -> Self:
+        """Return the part whose fields a sidecar kept."""
+        picture = tree["image"]
+        return cls(**tree | {"image": None if picture is None else SlideImage(**picture)})
+
     @property
     def n_spots(self) -> int:
         """Number of spots, N."""
@@ -122,11 +178,15 @@ class PublicSlide(Shared):
         Stain differs from section to section, so features are compared after z-scoring each
         section by itself. It uses public data alone, so it works on a slide never measured.
         """
-        values = self.features.astype(np.float64)
-        spread = values.std(axis=0)
-        centred = values - values.mean(axis=0)
-        scaled = np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 1e-8)
-        return frozen(scaled.astype(np.float32))
+        scaled = np.zeros_like(self.features)
+        for columns in _column_blocks(self.n_features):
+            values = self.features[:, columns].astype(np.float64)
+            spread = values.std(axis=0)
+            values -= values.mean(axis=0)
+            kept = spread > 1e-8
+            scaled[:, columns[kept]] = values[:, kept] / spread[kept]
+        freeze_in_place(scaled)
+        return scaled
 
     @cached_property
     def fingerprint(self) -> str:
@@ -136,3 +196,37 @@ class PublicSlide(Shared):
         for array in (self.coordinates, self.features, self.measurable, self.tissue_density):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+
+def _column_blocks(n_columns: int) -> list[NDArray[np.intp]]:
+    n_blocks = -(-n_columns // _COLUMNS_AT_ONCE)
+    return np.array_split(np.arange(n_columns), n_blocks) if n_blocks else []
+
+
+def _spot_names(names: Sequence[str] | None, n_spots: int, where: str) -> NDArray[np.str_]:
+    array = np.asarray(names if names is not None else np.arange(n_spots), dtype=np.str_)
+    if array.shape != (n_spots,):
+        raise InputError(f"{where} {array.size} spot names for {n_spots} spots")
+    unique, occurrences = np.unique(array, return_counts=True)
+    if unique.size < n_spots:
+        twice = str(unique[occurrences > 1][0])
+        raise InputError(
+            f"{where} spot name {twice!r} occurs more than once; "
+            "make them unique with AnnData.obs_names_make_unique()"
+        )
+    return frozen(array)
+
+
+def _positive(value: float, name: str) -> float:
+    if not (np.isfinite(value) and value > 0):
+        raise InputError(f"{name} must be a positive number, got {value}")
+    return float(value)
+
+
+def _tissue_density(values: ArrayLike | None, n_spots: int, where: str) -> FloatArray:
+    density = np.ones(n_spots, np.float32) if values is None else np.array(values, np.float32)
+    if density.shape != (n_spots,):
+        raise InputError(f"{where} tissue_density has shape {density.shape}, not ({n_spots},)")
+    if not (np.isfinite(density).all() and (density >= 0).all() and density.sum() > 0):
+        raise InputError(f"{where} tissue_density must be finite, non-negative and not all zero")
+    return frozen(density)

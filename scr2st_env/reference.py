@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scr2st_env.arrays import FloatArray, IntArray, Shared, finite_matrix, frozen
+from scr2st_env.arrays import FloatArray, IntArray, finite_matrix, frozen
 from scr2st_env.errors import InputError
+from scr2st_env.opening import FromFile, Origin, opened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,11 +19,14 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import ArrayLike
 
+    from scr2st_env.sidecar import Tree
+
 N_STATES = 100
+MAX_ITERATIONS = 100  # of k-means: the 200 that noise would take on top are worth 0.1 % of inertia
 
 
 @dataclass(frozen=True, eq=False)
-class CellReference(Shared):
+class CellReference(FromFile):
     """A labelled single-cell atlas in an embedding space, with its cell states.
 
     Parameters
@@ -44,6 +49,7 @@ class CellReference(Shared):
     type_names: tuple[str, ...]
     states: FloatArray  # (C, E)
     bandwidth: float
+    origin: Origin | None = field(default=None, init=False, repr=False)  # never that of a copy
 
     @property
     def n_states(self) -> int:
@@ -118,6 +124,7 @@ class CellReference(Shared):
         Returns
         -------
         CellReference
+            Of a file: memory-mapped through a sidecar (``docs/slides.md``), its states found once.
 
         Raises
         ------
@@ -126,14 +133,29 @@ class CellReference(Shared):
         """
         from scr2st_env.anndata_io import cell_type_labels, read_h5ad
 
-        adata, where = read_h5ad(source)
-        where = f"reference ({where})"
-        if embedding not in adata.obsm:
-            raise InputError(
-                f"{where} has no obsm[{embedding!r}]; run 'scr2st embed' or name another key"
-            )
-        labels = cell_type_labels(adata, cell_type, where)
-        return cls._build(adata.obsm[embedding], labels, n_states, None, seed, f"{where}:")
+        def read() -> CellReference:
+            adata, where = read_h5ad(source)
+            where = f"reference ({where})"
+            if embedding not in adata.obsm:
+                raise InputError(
+                    f"{where} has no obsm[{embedding!r}]; run 'scr2st embed' or name another key"
+                )
+            labels = cell_type_labels(adata, cell_type, where)
+            return cls._build(adata.obsm[embedding], labels, n_states, None, seed, f"{where}:")
+
+        if not isinstance(source, str | os.PathLike):
+            return read()
+        options = {
+            "embedding": embedding,
+            "cell_type": cell_type,
+            "n_states": n_states,
+            "seed": seed,
+        }
+        return opened(cls, source, options, read, cls._restored)
+
+    @classmethod
+    def _restored(cls, tree: Tree) -> CellReference:
+        return cls(**tree | {"type_names": tuple(tree["type_names"])})
 
     @classmethod
     def _build(
@@ -155,7 +177,7 @@ class CellReference(Shared):
                 f"{where} n_states={n_states} but there are {len(cells)} cells, {n_distinct} of "
                 f"them different; pass n_states= between 1 and {n_distinct}"
             )
-        model = KMeans(n_states, n_init=4, random_state=seed).fit(cells)
+        model = KMeans(n_states, n_init=4, max_iter=MAX_ITERATIONS, random_state=seed).fit(cells)
         spread = float(np.sqrt(model.inertia_ / len(cells)))
         return cls(
             embedding=cells,

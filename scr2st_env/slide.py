@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scr2st_env.arrays import FloatArray, Shared, finite_matrix, frozen
-from scr2st_env.counts import checked_counts, checked_types, frozen_counts, log_normalise
+from scr2st_env.arrays import finite_matrix
+from scr2st_env.counts import checked_types, log_normalise
 from scr2st_env.errors import InputError
-from scr2st_env.lattice import checked_coordinates, measured_pitch
+from scr2st_env.hidden_part import HiddenPart
+from scr2st_env.opening import FromFile, Origin, all_options, opened
 from scr2st_env.public_slide import PublicSlide, SlideImage
 
 if TYPE_CHECKING:
@@ -19,41 +21,18 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
     from numpy.typing import ArrayLike, NDArray
-    from scipy.sparse import csr_matrix
+
+    from scr2st_env.sidecar import Tree
 
 __all__ = ["HiddenPart", "PublicSlide", "Slide", "SlideImage"]
 
 
 @dataclass(frozen=True, eq=False)
-class HiddenPart(Shared):
-    """What sequencing reveals of a slide, spot by spot.
-
-    Parameters
-    ----------
-    counts
-        Raw counts, CSR, (N, G).
-    genes
-        G gene names.
-    embedding
-        Image of each spot's expression in the reference's space, float32, (N, E), or None.
-    types
-        Cell-type composition of each spot, rows sum to 1, float32, (N, T), or None.
-    type_names
-        T names, in the order of the columns of ``types``.
-    """
-
-    counts: csr_matrix  # (N, G)
-    genes: NDArray[np.str_]  # (G,)
-    embedding: FloatArray | None = None  # (N, E)
-    types: FloatArray | None = None  # (N, T)
-    type_names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Slide(Shared):
+class Slide(FromFile):
     """A section with its public part and, on a retrospective slide, its hidden one.
 
-    A live slide, on which nothing was measured yet, has ``hidden=None``.
+    A live slide, on which nothing was measured yet, has ``hidden=None``. A slide opened from a
+    file is memory-mapped, and pickled as the name of its file.
 
     Examples
     --------
@@ -65,6 +44,7 @@ class Slide(Shared):
 
     public: PublicSlide
     hidden: HiddenPart | None = field(default=None, repr=False)
+    origin: Origin | None = field(default=None, init=False, repr=False)  # never that of a copy
 
     @property
     def name(self) -> str:
@@ -145,53 +125,22 @@ class Slide(Shared):
             Naming the slide and the array that is wrong.
         """
         where = f"slide {name!r}:"
-        xy = checked_coordinates(coordinates, where)
-        n_spots = len(xy)
-        names = np.asarray(
-            spot_names if spot_names is not None else np.arange(n_spots), dtype=np.str_
-        )
-        if names.shape != (n_spots,):
-            raise InputError(f"{where} {names.size} spot names for {n_spots} spots")
-        unique, occurrences = np.unique(names, return_counts=True)
-        if unique.size < n_spots:
-            twice = str(unique[occurrences > 1][0])
-            raise InputError(
-                f"{where} spot name {twice!r} occurs more than once; "
-                "make them unique with AnnData.obs_names_make_unique()"
-            )
-        can_buy = np.ones(n_spots, bool) if measurable is None else np.array(measurable, bool)
-        density = _tissue_density(tissue_density, n_spots, where)
-        if can_buy.shape != (n_spots,):
-            raise InputError(f"{where} measurable has shape {can_buy.shape}, not ({n_spots},)")
-        public = PublicSlide(
-            name=name,
-            coordinates=xy,
-            features=finite_matrix(
-                np.zeros((n_spots, 0)) if features is None else features,
-                f"{where} features",
-                n_spots,
-            ),
-            spot_names=frozen(names),
-            measurable=frozen(can_buy),
-            tissue_density=density,
-            pitch=measured_pitch(xy) if pitch is None else _positive(pitch, f"{where} pitch"),
-            patient=patient or name,
+        public = PublicSlide.make(
+            name,
+            coordinates,
+            features=features,
+            spot_names=spot_names,
+            measurable=measurable,
+            tissue_density=tissue_density,
+            pitch=pitch,
+            patient=patient,
             encoder=encoder,
             image=image,
         )
         if counts is None:
             _refuse_without_counts(where, genes=genes, embedding=embedding, types=types)
             return cls(public)
-        matrix = checked_counts(counts, where)
-        if matrix.shape[0] != n_spots:
-            raise InputError(f"{where} counts have {matrix.shape[0]} rows for {n_spots} spots")
-        hidden = HiddenPart(frozen_counts(matrix), _gene_names(genes, matrix.shape[1], where))
-        if embedding is not None:
-            image_of_spots = finite_matrix(embedding, f"{where} embedding", n_spots)
-            hidden = replace(hidden, embedding=image_of_spots)
-        if types is not None:
-            composition, labels = checked_types(types, type_names, n_spots, where)
-            hidden = replace(hidden, types=composition, type_names=labels)
+        hidden = HiddenPart.make(public.n_spots, where, counts, genes, embedding, types, type_names)
         return cls(public, hidden)
 
     @classmethod
@@ -210,6 +159,8 @@ class Slide(Shared):
         Returns
         -------
         Slide
+            Of a file: memory-mapped through a sidecar (``docs/slides.md``), and the same object
+            as long as it lives and the file does not change.
 
         Raises
         ------
@@ -218,9 +169,20 @@ class Slide(Shared):
         """
         from scr2st_env.anndata_io import slide_arrays
 
-        arrays = slide_arrays(source, **options)
-        picture = arrays.pop("image")
-        return cls.make(**arrays, image=None if picture is None else SlideImage(*picture))
+        def read() -> Slide:
+            arrays = slide_arrays(source, **options)
+            picture = arrays.pop("image")
+            return cls.make(**arrays, image=None if picture is None else SlideImage(*picture))
+
+        if not isinstance(source, str | os.PathLike):
+            return read()
+        return opened(cls, source, all_options(slide_arrays, options), read, cls._restored)
+
+    @classmethod
+    def _restored(cls, tree: Tree) -> Slide:
+        hidden = tree["hidden"]
+        public = PublicSlide.restored(tree["public"])
+        return cls(public, None if hidden is None else HiddenPart.restored(hidden))
 
     def live(self) -> Slide:
         """Return the slide as it is before anything was sequenced."""
@@ -303,27 +265,3 @@ def _refuse_without_counts(where: str, **parts: Any) -> None:
                 f"{where} {name} without counts; pass counts=, too, or leave {name} out for a live "
                 "slide"
             )
-
-
-def _gene_names(genes: Sequence[str] | None, n_genes: int, where: str) -> NDArray[np.str_]:
-    names = np.asarray([] if genes is None else genes, dtype=np.str_)
-    if names.shape != (n_genes,):
-        raise InputError(f"{where} {names.size} gene names for {n_genes} columns of counts")
-    if np.unique(names).size < names.size:
-        raise InputError(f"{where} gene names repeat; use AnnData.var_names_make_unique()")
-    return frozen(names)
-
-
-def _positive(value: float, name: str) -> float:
-    if not (np.isfinite(value) and value > 0):
-        raise InputError(f"{name} must be a positive number, got {value}")
-    return float(value)
-
-
-def _tissue_density(values: ArrayLike | None, n_spots: int, where: str) -> FloatArray:
-    density = np.ones(n_spots, np.float32) if values is None else np.array(values, np.float32)
-    if density.shape != (n_spots,):
-        raise InputError(f"{where} tissue_density has shape {density.shape}, not ({n_spots},)")
-    if not (np.isfinite(density).all() and (density >= 0).all() and density.sum() > 0):
-        raise InputError(f"{where} tissue_density must be finite, non-negative and not all zero")
-    return frozen(density)

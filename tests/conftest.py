@@ -50,6 +50,20 @@ def toy_reference(seed: int = 0, n_states: int = 10) -> CellReference:
     return CellReference.make(cells, [["a", "b", "c"][code] for code in labels], n_states=n_states)
 
 
+@pytest.fixture(scope="session")
+def cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(
+    request: pytest.FixtureRequest, cache_of_tests: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Leave the user's cache alone; only tests on real sections gain from what is in it."""
+    if "real_data" not in request.keywords:
+        monkeypatch.setenv("SCR2ST_CACHE", str(cache_of_tests))
+
+
 @pytest.fixture
 def slide() -> Slide:
     return toy_slide()

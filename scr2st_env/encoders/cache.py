@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from tqdm import tqdm
 
 from scr2st_env.arrays import finite_matrix
 from scr2st_env.encoders.pixels import checked_patches
-from scr2st_env.files import replacing
+from scr2st_env.files import cache_folder, replacing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,12 +22,6 @@ if TYPE_CHECKING:
     from scr2st_env.patches.source import PatchSource
 
 CHUNK = 128  # patches per file and per task: 19 MB of 224 x 224 pixels
-
-
-def cache_folder() -> Path:
-    """Return the folder named by ``SCR2ST_CACHE``, else ``~/.cache/scr2st``."""
-    named = os.environ.get("SCR2ST_CACHE")
-    return Path(named) if named else Path.home() / ".cache" / "scr2st"
 
 
 def encode_cached(
@@ -52,7 +45,7 @@ def encode_cached(
     patches
         uint8 (n, height, width, 3): an array, or anything that can be sliced into arrays.
     folder
-        Default: the environment variable ``SCR2ST_CACHE``, else ``~/.cache/scr2st``.
+        Default: :func:`scr2st_env.files.cache_folder`, which ``SCR2ST_CACHE`` names.
     n_jobs
         Chunks encoded at the same time, as in joblib; -1 for all cores.
 

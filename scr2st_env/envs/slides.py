@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from scr2st_env.counts import MIN_COUNTS
@@ -84,9 +83,8 @@ def read_reference(
     if source is None or isinstance(source, CellReference):
         return source
     options: dict[str, Any] = {"embedding": embedding or "X_cell", "n_states": n_states}
-    if not isinstance(source, str | os.PathLike):
-        return CellReference.from_anndata(source, **options)
-    return _reference_in_file(os.fspath(source), _version(source), tuple(options.items()))
+    reference = CellReference.from_anndata(source, **options)
+    return reference if reference.origin is None else _kept_reference(reference)
 
 
 def check_names(sets: SpotSets | None, slides: Sequence[Slide], argument: str) -> None:
@@ -104,29 +102,17 @@ def check_names(sets: SpotSets | None, slides: Sequence[Slide], argument: str) -
 def _slide(source: SlideSource, options: Mapping[str, Any]) -> Slide:
     if isinstance(source, Slide):
         return source
-    if not isinstance(source, str | os.PathLike):
-        return Slide.from_anndata(source, **options)
-    return _slide_in_file(os.fspath(source), _version(source), tuple(options.items()))
+    slide = Slide.from_anndata(source, **options)
+    return slide if slide.origin is None else _kept_slide(slide)
 
 
-def _version(path: str | os.PathLike[str]) -> tuple[str, int, int] | None:
-    file = Path(path).resolve()
-    if not file.is_file():
-        return None
-    state = file.stat()
-    return str(file), state.st_mtime_ns, state.st_size
-
-
-# The environments of a process that play the same files share one copy of their arrays.
+# An opened file is the same object as long as somebody has it; so the environments of a process
+# that play one file share the tables made of it, even when one is closed before the next is made.
 @lru_cache(maxsize=N_SLIDES_KEPT)
-def _slide_in_file(path: str, version: Any, options: tuple[tuple[str, Any], ...]) -> Slide:
-    del version
-    return Slide.from_anndata(path, **dict(options))
+def _kept_slide(slide: Slide) -> Slide:
+    return slide
 
 
 @lru_cache(maxsize=N_REFERENCES_KEPT)
-def _reference_in_file(
-    path: str, version: Any, options: tuple[tuple[str, Any], ...]
-) -> CellReference:
-    del version
-    return CellReference.from_anndata(path, **dict(options))
+def _kept_reference(reference: CellReference) -> CellReference:
+    return reference
