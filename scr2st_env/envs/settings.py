@@ -71,7 +71,8 @@ def _setting(
     lost = start[~purchasable[start]]
     if lost.size:
         raise InputError(
-            f"slide {slide.name!r}: initial spot {lost[0]} is excluded or cannot be measured"
+            f"slide {slide.name!r}: initial spot {lost[0]} is excluded or cannot be measured; "
+            "leave it out of initial="
         )
     purchasable[start] = False
     n_bought = budget_spots(budget, slide, int(purchasable.sum()))
@@ -86,8 +87,11 @@ def spot_indices(spots: ArrayLike, slide: Slide, argument: str) -> IntArray:
     InputError
         If an index is not a whole number in 0..N-1, or a mask has the wrong length.
     """
-    values = np.asarray(spots)
     where = f"slide {slide.name!r}: {argument}"
+    try:
+        values = np.asarray(spots)
+    except ValueError:
+        raise InputError(f"{where} must be a list of spot indices or a bool mask") from None
     if values.size == 0:
         return frozen(np.zeros(0, np.int32))
     if values.dtype == bool:
@@ -131,6 +135,11 @@ def budget_spots(budget: float, slide: Slide, n_purchasable: int) -> int:
         raise InputError(f"budget must be a count >= 1 or a fraction in (0, 1], got {budget!r}")
     if count < 1:
         raise InputError(f"budget must be a count >= 1 or a fraction in (0, 1], got {budget!r}")
+    if n_purchasable == 0:
+        raise InputError(
+            f"slide {slide.name!r}: nothing can be bought, all {slide.n_spots} spots are excluded, "
+            "initial or not measurable; leave some for sale"
+        )
     if count > n_purchasable:
         raise InputError(
             f"slide {slide.name!r}: budget {budget!r} asks for {count} spots but only "
