@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scr2st_env.arrays import BoolArray, frozen
+from scr2st_env.arrays import BoolArray, frozen, is_count
 from scr2st_env.counts import MIN_COUNTS, checked_counts
 from scr2st_env.errors import InputError
 from scr2st_env.files import existing_file
@@ -232,7 +232,7 @@ def slide_arrays(
 
 
 def _measurable(counts: Any, min_counts: int, where: str) -> BoolArray:
-    if min_counts < 0:
+    if not is_count(min_counts, 0):
         raise InputError(f"min_counts must be a count >= 0, got {min_counts!r}")
     enough: BoolArray = np.asarray(counts.sum(axis=1)).ravel() >= min_counts
     if not enough.any():

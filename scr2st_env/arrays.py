@@ -49,6 +49,12 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
+def is_count(value: Any, least: int) -> bool:
+    """Return whether ``value`` is a whole number, no bool, of at least ``least``."""
+    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return bool(is_whole and value >= least)
+
+
 def finite_matrix(values: ArrayLike, name: str, n_rows: int | None = None) -> FloatArray:
     """Check and freeze a finite two-dimensional float32 array.
 

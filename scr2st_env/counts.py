@@ -40,7 +40,10 @@ def checked_counts(counts: Any, where: str) -> sparse.csr_matrix:
         If a count is NaN, infinite or negative, or the array is not two-dimensional.
     """
     if not sparse.issparse(counts):
-        counts = np.asarray(counts)
+        try:
+            counts = np.asarray(counts)
+        except ValueError as error:
+            raise InputError(f"{where} counts must be a table of numbers ({error})") from error
         if counts.ndim != 2:
             raise InputError(f"{where} counts must have two dimensions, got {counts.shape}")
     if counts.dtype.kind not in "buif":
@@ -82,7 +85,7 @@ def checked_types(
     Raises
     ------
     InputError
-        If a share is negative, or names and columns differ in number.
+        If a share is negative, names repeat, or names and columns differ in number.
     """
     composition = finite_matrix(types, f"{where} types", n_spots)
     labels = tuple(str(label) for label in type_names)
@@ -92,6 +95,8 @@ def checked_types(
         )
     if not labels:
         raise InputError(f"{where} types have no column; leave types out or give cell types")
+    if len(set(labels)) < len(labels):
+        raise InputError(f"{where} type names repeat: {', '.join(labels)}; name every type once")
     if (composition < 0).any():
         raise InputError(f"{where} types must be non-negative shares")
     totals = composition.sum(axis=1, keepdims=True)

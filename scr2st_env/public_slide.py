@@ -218,13 +218,17 @@ def _spot_names(names: Sequence[str] | None, n_spots: int, where: str) -> NDArra
 
 
 def _positive(value: float, name: str) -> float:
-    if not (np.isfinite(value) and value > 0):
-        raise InputError(f"{name} must be a positive number, got {value}")
+    is_number = isinstance(value, int | float | np.number)
+    if not (is_number and np.isfinite(value) and value > 0):
+        raise InputError(f"{name} must be a positive number, got {value!r}")
     return float(value)
 
 
 def _tissue_density(values: ArrayLike | None, n_spots: int, where: str) -> FloatArray:
-    density = np.ones(n_spots, np.float32) if values is None else np.array(values, np.float32)
+    try:
+        density = np.ones(n_spots, np.float32) if values is None else np.array(values, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where} tissue_density must be a list of numbers ({error})") from error
     if density.shape != (n_spots,):
         raise InputError(f"{where} tissue_density has shape {density.shape}, not ({n_spots},)")
     if not (np.isfinite(density).all() and (density >= 0).all() and density.sum() > 0):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scr2st_env.arrays import FloatArray, IntArray, finite_matrix, frozen
+from scr2st_env.arrays import FloatArray, IntArray, finite_matrix, frozen, is_count
 from scr2st_env.errors import InputError
 from scr2st_env.opening import FromFile, Origin, opened
 
@@ -172,6 +172,8 @@ class CellReference(FromFile):
         cells = finite_matrix(embedding, f"{where} embedding")
         codes, kinds = _coded(labels, type_names, len(cells), where)
         n_distinct = len(np.unique(cells, axis=0))
+        if not is_count(n_states, 0):
+            raise InputError(f"{where} n_states must be a count >= 1, got {n_states!r}")
         if not 1 <= n_states <= n_distinct:
             raise InputError(
                 f"{where} n_states={n_states} but there are {len(cells)} cells, {n_distinct} of "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scr2st_env.arrays import IntArray, frozen
+from scr2st_env.arrays import IntArray, frozen, is_count
 from scr2st_env.envs.slides import check_names
 from scr2st_env.errors import InputError
 from scr2st_env.rewards.base import Setting
@@ -150,7 +150,6 @@ def budget_spots(budget: float, slide: Slide, n_purchasable: int) -> int:
 
 def checked_round_size(round_size: Any) -> int:
     """Return ``round_size`` after checking that it is a count of at least 1."""
-    is_count = isinstance(round_size, int | np.integer) and not isinstance(round_size, bool)
-    if not is_count or round_size < 1:
+    if not is_count(round_size, 1):
         raise InputError(f"round_size must be a count >= 1, got {round_size!r}")
     return int(round_size)

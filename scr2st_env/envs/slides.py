@@ -94,7 +94,7 @@ def check_names(sets: SpotSets | None, slides: Sequence[Slide], argument: str) -
     if not isinstance(sets, Mapping):
         raise InputError(f"{argument} must map slide names to spots, got {type(sets).__name__}")
     names = [slide.name for slide in slides]
-    unknown = sorted(set(sets) - set(names))
+    unknown = sorted(set(sets) - set(names), key=repr)
     if unknown:
         raise InputError(f"{argument} names slide {unknown[0]!r}; the slides are {names}")
 
