@@ -12,6 +12,7 @@ import lazy_loader
 from scr2st_env._version import __version__
 
 if TYPE_CHECKING:
+    from scr2st_env.envs.batched.environment import SpotSamplingVectorEnv as SpotSamplingVectorEnv
     from scr2st_env.envs.spot_sampling import SpotSamplingEnv as SpotSamplingEnv
     from scr2st_env.errors import InputError as InputError
     from scr2st_env.gaussian_process import Kernel as Kernel
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "envs.batched.environment": ["SpotSamplingVectorEnv"],
         "envs.spot_sampling": ["SpotSamplingEnv"],
         "errors": ["InputError"],
         "gaussian_process": ["Kernel"],
@@ -39,4 +41,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
 gymnasium.register(
     id="SpotSampling-v0",
     entry_point="scr2st_env.envs.spot_sampling:SpotSamplingEnv",
+    vector_entry_point="scr2st_env.envs.batched.environment:SpotSamplingVectorEnv",
 )

@@ -95,45 +95,43 @@ class Rules:
             raise InputError(f"action {spot} is not in 0..{self.layout.n_rows - 1}")
         return spot
 
-    def choose(
-        self, options: Mapping[str, Any] | None, rng: np.random.Generator
-    ) -> tuple[int, Setting]:
-        """Return the slide of a new episode, drawn or named, and what can be bought on it.
-
-        Parameters
-        ----------
-        options
-            Those of ``reset``: ``"slide"`` and ``"excluded"``.
-        rng
-            Draws the slide where none is named, and is not touched where one is.
-
-        Returns
-        -------
-        tuple of int and Setting
-            Position of the slide, and its setting, narrowed where the options exclude spots.
+    def draw(self, options: Mapping[str, Any] | None, rng: np.random.Generator) -> int:
+        """Return the position of the slide of a new episode: drawn, or named by the options.
 
         Raises
         ------
         InputError
-            If an option is unknown, or leaves nothing to buy.
+            If an option is unknown, or no slide has the name.
         """
-        chosen = dict(options or {})
+        name = self._checked(options).get("slide")
+        if name is not None:
+            names = [slide.name for slide in self.slides]
+            if name not in names:
+                raise InputError(f"no slide is named {name!r}; the slides are {names}")
+            return names.index(name)
+        return int(rng.integers(len(self.slides))) if len(self.slides) > 1 else 0
+
+    def setting(self, index: int, options: Mapping[str, Any] | None) -> Setting:
+        """Return what can be bought on a slide, narrowed where the options exclude spots.
+
+        Raises
+        ------
+        InputError
+            If an option is unknown, names no spots, or leaves nothing to buy.
+        """
+        setting = self.settings[index]
+        excluded = self._checked(options).get("excluded")
+        if excluded is None:
+            return setting
+        setting = setting.without(spot_indices(excluded, setting.slide, "options['excluded']"))
+        if not setting.purchasable.any():
+            raise InputError(f"slide {setting.slide.name!r}: options leave nothing to buy")
+        return setting
+
+    @staticmethod
+    def _checked(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        chosen = options or {}
         unknown = sorted(set(chosen) - set(_OPTIONS))
         if unknown:
             raise InputError(f"unknown reset option {unknown[0]!r}; options are {list(_OPTIONS)}")
-        index = self._slide_index(chosen.get("slide"), rng)
-        setting = self.settings[index]
-        excluded = chosen.get("excluded")
-        if excluded is not None:
-            setting = setting.without(spot_indices(excluded, setting.slide, "options['excluded']"))
-            if not setting.purchasable.any():
-                raise InputError(f"slide {setting.slide.name!r}: options leave nothing to buy")
-        return index, setting
-
-    def _slide_index(self, name: str | None, rng: np.random.Generator) -> int:
-        if name is None:
-            return int(rng.integers(len(self.slides)))
-        names = [slide.name for slide in self.slides]
-        if name not in names:
-            raise InputError(f"no slide is named {name!r}; the slides are {names}")
-        return names.index(name)
+        return chosen

@@ -182,7 +182,8 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
             If an option is unknown, or leaves nothing to buy.
         """
         super().reset(seed=seed)
-        index, setting = self.rules.choose(options, self.np_random)
+        index = self.rules.draw(options, self.np_random)
+        setting = self.rules.setting(index, options)
         self._payer = self._payer_of(index, setting)
         if self._payer is not None:
             self._payer.reset(setting.initial)
