@@ -11,10 +11,21 @@ if TYPE_CHECKING:
     from agents.base import Agent as Agent
     from agents.base import FunctionAgent as FunctionAgent
     from agents.base import as_agent as as_agent
+    from agents.baselines.clusters import KMeansAgent as KMeansAgent
+    from agents.baselines.clusters import TypiClustAgent as TypiClustAgent
     from agents.baselines.design import DesignAgent as DesignAgent
+    from agents.baselines.ensemble import EnsembleUncertaintyAgent as EnsembleUncertaintyAgent
+    from agents.baselines.facility_location import FacilityLocationAgent as FacilityLocationAgent
     from agents.baselines.farthest import FarthestPointAgent as FarthestPointAgent
     from agents.baselines.grid import GridAgent as GridAgent
+    from agents.baselines.k_center import KCenterAgent as KCenterAgent
+    from agents.baselines.leverage import LeverageAgent as LeverageAgent
+    from agents.baselines.mutual_information import MutualInformationAgent as MutualInformationAgent
+    from agents.baselines.posterior_sampling import PosteriorSamplingAgent as PosteriorSamplingAgent
     from agents.baselines.random import RandomAgent as RandomAgent
+    from agents.baselines.scrl import ReleasedSCRLAgent as ReleasedSCRLAgent
+    from agents.baselines.scrl import SCRLAgent as SCRLAgent
+    from agents.baselines.sketching import GeometricSketchAgent as GeometricSketchAgent
     from agents.episode import Episode as Episode
     from agents.episode import run_episode as run_episode
     from agents.evaluation import evaluate as evaluate
@@ -30,6 +41,15 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "base": ["Agent", "FunctionAgent", "as_agent"],
+        "baselines.clusters": ["KMeansAgent", "TypiClustAgent"],
+        "baselines.ensemble": ["EnsembleUncertaintyAgent"],
+        "baselines.facility_location": ["FacilityLocationAgent"],
+        "baselines.k_center": ["KCenterAgent"],
+        "baselines.leverage": ["LeverageAgent"],
+        "baselines.mutual_information": ["MutualInformationAgent"],
+        "baselines.posterior_sampling": ["PosteriorSamplingAgent"],
+        "baselines.scrl": ["ReleasedSCRLAgent", "SCRLAgent"],
+        "baselines.sketching": ["GeometricSketchAgent"],
         "baselines.design": ["DesignAgent"],
         "episode": ["Episode", "run_episode"],
         "evaluation": ["evaluate"],

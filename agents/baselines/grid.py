@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import cKDTree
 
-from agents.base import MaskAgent
+from agents.baselines.planned import PlannedAgent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +19,7 @@ SHRINK = 0.98
 FINEST = 0.25  # spacing in pitches; a lattice this fine would take every spot of a regular slide
 
 
-class GridAgent(MaskAgent):
+class GridAgent(PlannedAgent):
     """Buys the spots at the nodes of a square lattice laid over the tissue.
 
     The lattice is axis-parallel; its phase is drawn from the seed. Each node takes the nearest
@@ -33,24 +33,12 @@ class GridAgent(MaskAgent):
 
     name = "grid"
 
-    def prepare(self, slide: PublicSlide) -> None:
-        """Forget the plan of the last episode."""
-        del slide
-        self.plan: list[int] | None = None
-
-    def choose(self, slide: PublicSlide, bought: BoolArray, available: BoolArray) -> int:
-        """Return the next spot of the lattice that is still available."""
+    def lay(
+        self, slide: PublicSlide, bought: BoolArray, available: BoolArray, n_wanted: int
+    ) -> list[int]:
+        """Return the spots nearest to the nodes of the lattice, in random order."""
         del bought
-        if self.plan is None:
-            self.plan = self._lay(slide, available)
-        open_plan = [spot for spot in self.plan if available[spot]]
-        if not open_plan:
-            self.plan = open_plan = self._lay(slide, available)
-        return open_plan[0]
-
-    def _lay(self, slide: PublicSlide, available: BoolArray) -> list[int]:
         candidates = np.flatnonzero(available)
-        n_wanted = min(self.budget, candidates.size)
         coordinates = slide.pitch_coordinates[candidates].astype(np.float64)
         tree = cKDTree(coordinates)
         phase = self.rng.random(2)
