@@ -14,7 +14,7 @@ from gymnasium.wrappers import vector as wrappers
 
 from scr2st_env import SpotSamplingEnv
 
-VECTORISATIONS = ["sync", "async"]
+VECTORISATIONS = ["sync", "async", "vector_entry_point"]
 SLIDES = [toy_slide("one", 6, 1), toy_slide("two", 4, 2)]
 REFERENCE = toy_reference()
 
