@@ -180,8 +180,12 @@ class _BatchedSpatialDensity:
         self._reached = reached  # (N, at most 64)
         self._weights = weights  # (Q + 1,)
         self._is_left = np.ones(n_episodes * len(weights), bool)
-        self._start = np.arange(n_episodes) * len(weights)
+        self._start = np.arange(n_episodes)[:, None] * len(weights)
         self._covered = np.zeros(n_episodes)
+        # Written over at every step: memory of its own for each is most of what a step would take.
+        self._places = np.empty((n_episodes, reached.shape[1]), np.intp)
+        self._worth = np.empty(self._places.shape)
+        self._was_left = np.empty(self._places.shape, bool)
 
     def reset(self, rows: Rows, initial: IntArray) -> None:
         left = np.ones(len(self._weights), bool)
@@ -190,10 +194,16 @@ class _BatchedSpatialDensity:
         self._covered[rows] = self._weights[~left].sum()
 
     def add(self, rows: Rows, spots: SpotArray) -> None:
-        points = self._reached[spots]
-        places = points + self._start[rows][:, None]
-        self._covered[rows] += np.einsum("ep,ep->e", self._weights[points], self._is_left[places])
+        n_spots = len(spots)
+        places, worth = self._places[:n_spots], self._worth[:n_spots]
+        was_left = self._was_left[:n_spots]
+        # mode="clip", with indices that are in range anyway, lets take write without a buffer.
+        np.copyto(places, self._reached.take(spots, axis=0))
+        self._weights.take(places, out=worth, mode="clip")
+        places += self._start[rows]
+        self._is_left.take(places, out=was_left, mode="clip")
         self._is_left[places] = False
+        self._covered[rows] += np.einsum("ep,ep->e", worth, was_left)
 
     def values(self, rows: Rows) -> NDArray[np.float64]:
         return self._covered[rows]

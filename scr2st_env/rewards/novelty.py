@@ -212,12 +212,18 @@ class _BatchedSoftStates:
         self._attainable = attainable  # summed over the states
         self._ones = np.ones(similarity.shape[1], np.float32)
         self._best = np.zeros((n_episodes, similarity.shape[1]), np.float32)
+        self._shown = np.empty_like(self._best)  # written over at every step
 
     def reset(self, rows: Rows, initial: IntArray) -> None:
         self._best[rows] = self._similarity[initial].max(axis=0, initial=0.0)
 
     def add(self, rows: Rows, spots: SpotArray) -> None:
-        self._best[rows] = np.maximum(self._best[rows], self._similarity[spots])
+        shown = self._shown[: len(spots)]
+        self._similarity.take(spots, axis=0, out=shown, mode="clip")
+        if isinstance(rows, slice):
+            np.maximum(self._best, shown, out=self._best)
+        else:
+            self._best[rows] = np.maximum(self._best[rows], shown)
 
     def values(self, rows: Rows) -> NDArray[np.float64]:
         return self._best[rows].dot(self._ones).astype(np.float64) / self._attainable
