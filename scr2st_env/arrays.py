@@ -78,7 +78,8 @@ def finite_matrix(values: ArrayLike, name: str, n_rows: int | None = None) -> Fl
         If the shape is wrong or a value is not a finite number.
     """
     try:
-        array = np.array(values, dtype=np.float32, order="C", copy=True)
+        with np.errstate(over="ignore"):  # what is too large is found below
+            array = np.array(values, dtype=np.float32, order="C", copy=True)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} must be a table of numbers ({error})") from error
     if array.ndim != 2:

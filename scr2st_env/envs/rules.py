@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from scr2st_env.errors import InputError
 from scr2st_env.rewards.weights import make_reward
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from scr2st_env.envs.observation import ObservationMode
     from scr2st_env.envs.slides import SpotSets
@@ -64,6 +65,9 @@ class Rules:
         terms: Sequence[Term],
         info_mask: bool,
     ) -> None:
+        for name, flag in (("feedback", feedback), ("info_mask", info_mask)):
+            if not isinstance(flag, bool | np.bool_):
+                raise InputError(f"{name} must be True or False, got {flag!r}")
         self.slides = tuple(slides)
         self.settings = make_settings(slides, reference, budget, excluded, initial)
         self.round_size = checked_round_size(round_size)
@@ -90,9 +94,14 @@ class Rules:
         try:
             spot = operator.index(action)
         except TypeError:
-            raise InputError(f"an action is the index of a spot, got {action!r}") from None
+            spot = None
+        if spot is None or isinstance(action, bool):
+            raise InputError(f"an action is the index of a spot, an integer, got {action!r}")
         if not 0 <= spot < self.layout.n_rows:
-            raise InputError(f"action {spot} is not in 0..{self.layout.n_rows - 1}")
+            raise InputError(
+                f"action {spot} is not in 0..{self.layout.n_rows - 1}; take one that "
+                "action_masks() allows"
+            )
         return spot
 
     def draw(self, options: Mapping[str, Any] | None, rng: np.random.Generator) -> int:
@@ -125,13 +134,19 @@ class Rules:
             return setting
         setting = setting.without(spot_indices(excluded, setting.slide, "options['excluded']"))
         if not setting.purchasable.any():
-            raise InputError(f"slide {setting.slide.name!r}: options leave nothing to buy")
+            raise InputError(
+                f"slide {setting.slide.name!r}: options leave nothing to buy; exclude fewer"
+            )
         return setting
 
     @staticmethod
     def _checked(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        if not isinstance(options, Mapping | None):
+            raise InputError(
+                f"options must be a dict of {list(_OPTIONS)}, got {type(options).__name__}"
+            )
         chosen = options or {}
-        unknown = sorted(set(chosen) - set(_OPTIONS))
+        unknown = sorted(set(chosen) - set(_OPTIONS), key=repr)
         if unknown:
             raise InputError(f"unknown reset option {unknown[0]!r}; options are {list(_OPTIONS)}")
         return chosen
