@@ -73,7 +73,7 @@ class RewardWeights:
                 f"got {weights!r}"
             )
         names = [field.name for field in fields(cls)]
-        unknown = sorted(set(weights) - set(names))
+        unknown = sorted(set(weights) - set(names), key=repr)
         if unknown:
             raise InputError(f"unknown reward weight {unknown[0]!r}; weights are {names}")
         return cls(**weights)
@@ -188,6 +188,10 @@ def make_reward(
     InputError
         If every weight is 0, a weight is unknown or negative, or two terms share a name.
     """
+    if isinstance(terms, str) or not isinstance(terms, Sequence):
+        raise InputError(
+            f"terms must be a list of reward terms, got {type(terms).__name__}; pass terms=[...]"
+        )
     if isinstance(reward, str):
         if reward != "released":
             raise InputError(f"unknown reward preset {reward!r}; the only one is 'released'")
