@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scr2st_env.arrays import BoolArray
+    from scr2st_env.envs.rendering import SlidePicture
     from scr2st_env.rewards.base import Rows
 
 
@@ -103,6 +104,7 @@ class SpotSamplingVectorEnv(VectorEnv[dict[str, Any], "NDArray[np.int64]", "NDAr
         self._batches = Batches(self.rules, self.num_envs)
         self._generators = Generators(self.num_envs)
         self._has_ended: BoolArray | None = None
+        self._pictures: dict[int, SlidePicture] = {}  # of the episodes that were looked at
 
     def reset(
         self,
@@ -200,16 +202,7 @@ class SpotSamplingVectorEnv(VectorEnv[dict[str, Any], "NDArray[np.int64]", "NDAr
             gymnasium.logger.warn("render() needs make_vec(..., render_mode='rgb_array')")
             return None
         self._playing()
-        from scr2st_env.envs.rendering import SlidePicture
-
-        pictures = []
-        for row in range(self.num_envs):
-            setting = self._batches.setting(row)
-            picture = SlidePicture(
-                setting.slide.public, setting.purchasable, setting.initial, setting.budget
-            )
-            pictures.append(picture.draw(self._ledger.row(row, setting)))
-        return tuple(pictures)
+        return tuple(self._picture(row) for row in range(self.num_envs))
 
     @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
@@ -221,6 +214,16 @@ class SpotSamplingVectorEnv(VectorEnv[dict[str, Any], "NDArray[np.int64]", "NDAr
         """The seed of each sub-environment."""
         return self._generators.seeds
 
+    def _picture(self, row: int) -> NDArray[np.uint8]:
+        setting = self._batches.setting(row)
+        if row not in self._pictures:
+            from scr2st_env.envs.rendering import SlidePicture
+
+            self._pictures[row] = SlidePicture(
+                setting.slide.public, setting.purchasable, setting.initial, setting.budget
+            )
+        return self._pictures[row].draw(self._ledger.row(row, setting))
+
     def _playing(self) -> BoolArray:
         if self._has_ended is None:
             raise ResetNeeded("call reset() first: no slide is being played yet")
@@ -230,6 +233,7 @@ class SpotSamplingVectorEnv(VectorEnv[dict[str, Any], "NDArray[np.int64]", "NDAr
         indices = np.full(self.num_envs, -1)
         for row in np.flatnonzero(is_reset).tolist():
             indices[row] = self.rules.draw(options, self._generators[row])
+            self._pictures.pop(row, None)
         drawn = np.unique(indices[is_reset]).tolist()
         settings = {index: self.rules.setting(index, options) for index in drawn}
         for index, setting in settings.items():
