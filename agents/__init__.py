@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from agents.registry import load_agent as load_agent
     from agents.spot_agent import SpotAgent as SpotAgent
     from agents.training import train_spot_agent as train_spot_agent
+    from agents.vec_env import SpotSamplingVecEnv as SpotSamplingVecEnv
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
@@ -60,5 +61,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "registry": ["agent_names", "load_agent"],
         "spot_agent": ["SpotAgent"],
         "training": ["train_spot_agent"],
+        "vec_env": ["SpotSamplingVecEnv"],
     },
 )
