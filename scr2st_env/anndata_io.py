@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scr2st_env.arrays import BoolArray, frozen, is_count
+from scr2st_env.arrays import BoolArray, every, freeze_in_place, frozen, is_count
 from scr2st_env.counts import MIN_COUNTS, checked_counts
 from scr2st_env.errors import InputError
 from scr2st_env.files import existing_file
@@ -67,7 +67,7 @@ def raw_counts(adata: AnnData, where: str, layer: str | None = None) -> Any:
     if values is None:
         raise InputError(f"{where} has no counts in X or layers['counts']")
     counts = checked_counts(values, where)
-    if counts.nnz and not np.array_equal(counts.data, np.rint(counts.data)):
+    if not every(counts.data, lambda values: values == np.rint(values)):
         place = "X" if chosen is None else f"layers[{chosen!r}]"
         raise InputError(
             f"{where} holds fractions in {place}, not raw counts; put raw counts into "
@@ -128,6 +128,15 @@ def _image(adata: AnnData, unit: float) -> tuple[NDArray[np.uint8], float] | Non
     return None
 
 
+def _read_frozen(source: AnnData | str | Path) -> tuple[AnnData, str]:
+    """Open a source; what comes from a file is nobody else's: frozen, it is not copied later."""
+    adata, where = read_h5ad(source)
+    if adata is not source:
+        for table in (adata.X, *adata.layers.values(), *adata.obsm.values()):
+            freeze_in_place(table)
+    return adata, where
+
+
 def slide_arrays(
     source: AnnData | str | Path,
     *,
@@ -181,7 +190,7 @@ def slide_arrays(
     InputError
         Naming what is missing, in which file, and how to make it.
     """
-    adata, where = read_h5ad(source)
+    adata, where = _read_frozen(source)
     libraries = list(adata.uns.get("spatial", {}))
     if name is None:
         named = libraries[0] if len(libraries) == 1 else None

@@ -1,5 +1,6 @@
 """Checks that every array passes on its way in."""
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -7,6 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from scr2st_env.errors import InputError
+
+_AT_ONCE = 2**24  # entries of an array that are tested together: what a test takes is bounded
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int32]
@@ -55,6 +58,12 @@ def is_count(value: Any, least: int) -> bool:
     return bool(is_whole and value >= least)
 
 
+def every(values: NDArray[Any], test: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> bool:
+    """Return whether every entry of a one-dimensional array passes a vectorised test."""
+    starts = range(0, len(values), _AT_ONCE)
+    return all(test(values[start : start + _AT_ONCE]).all() for start in starts)
+
+
 def finite_matrix(values: ArrayLike, name: str, n_rows: int | None = None) -> FloatArray:
     """Check and freeze a finite two-dimensional float32 array.
 
@@ -70,16 +79,18 @@ def finite_matrix(values: ArrayLike, name: str, n_rows: int | None = None) -> Fl
     Returns
     -------
     ndarray of float32, shape (n, d)
-        A read-only copy; the input is never touched.
+        Read-only; a copy, save where the input is such an array already. The input is never
+        touched.
 
     Raises
     ------
     InputError
         If the shape is wrong or a value is not a finite number.
     """
+    copy = None if isinstance(values, np.ndarray) and not values.flags.writeable else True
     try:
         with np.errstate(over="ignore"):  # what is too large is found below
-            array = np.array(values, dtype=np.float32, order="C", copy=True)
+            array = np.array(values, dtype=np.float32, order="C", copy=copy)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} must be a table of numbers ({error})") from error
     if array.ndim != 2:

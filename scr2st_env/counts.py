@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from scr2st_env.arrays import FloatArray, finite_matrix, freeze_in_place, frozen
+from scr2st_env.arrays import FloatArray, every, finite_matrix, freeze_in_place, frozen
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,15 +49,21 @@ def checked_counts(counts: Any, where: str) -> sparse.csr_matrix:
     if counts.dtype.kind not in "buif":
         raise InputError(f"{where} counts must be numbers, got {counts.dtype}")
     matrix = sparse.csr_matrix(counts)
-    if not np.isfinite(matrix.data).all():
+    if not every(matrix.data, np.isfinite):
         raise InputError(f"{where} counts contain NaN or infinite values; give raw counts")
-    if (matrix.data < 0).any():
+    if not every(matrix.data, lambda counts: counts >= 0):
         raise InputError(f"{where} counts contain negative values; give raw counts")
     return matrix
 
 
 def frozen_counts(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return a read-only copy in canonical form: sorted columns, no duplicates."""
+    """Return counts in canonical form (sorted columns, no duplicates), read-only.
+
+    A copy, save where the input is such a matrix already.
+    """
+    parts = (matrix.data, matrix.indices, matrix.indptr)
+    if matrix.has_canonical_format and not any(part.flags.writeable for part in parts):
+        return matrix
     copy = matrix.copy()
     copy.sum_duplicates()
     freeze_in_place(copy)

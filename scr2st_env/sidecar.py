@@ -46,7 +46,6 @@ class FileVersion:
     size: int
     modified: int  # ns
     changed: int  # ns; also moves when a copy keeps the time of modification
-    inode: int
 
     @classmethod
     def of(cls, path: str | os.PathLike[str]) -> FileVersion:
@@ -58,7 +57,7 @@ class FileVersion:
             time.sleep(_CLOCK_TICK - age)
             state = file.stat()
         place = os.path.abspath(file)  # noqa: PTH100 - resolve() would lose a link's name
-        return cls(place, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+        return cls(place, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
 
 
 def kept_beside(

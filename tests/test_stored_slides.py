@@ -1,7 +1,5 @@
-"""Slides opened from files: memory-mapped through a sidecar, pickled as the name of the file."""
+"""Slides and references opened from files: memory-mapped through a sidecar."""
 
-import copy
-import dataclasses
 import functools
 import hashlib
 import multiprocessing
@@ -15,22 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import anndata
-import gymnasium
 import h5py
 import numpy as np
-import pandas as pd
 import pytest
 from anndata import AnnData
-from gymnasium.vector import AsyncVectorEnv
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from scipy import sparse
+from section_files import LARGE, arrays_in, assert_same_bits, atlas, read_directly, section, write
 
 from scr2st_env import CellReference, InputError, Slide, anndata_io, sidecar
-
-LARGE = 3000  # spots: its features are more than a megabyte, and so mapped
 
 
 @pytest.fixture(autouse=True)
@@ -39,76 +30,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "slides"
 
 
-def section(n_spots: int = 40, n_features: int = 5, seed: int = 0) -> AnnData:
-    rng = np.random.default_rng(seed)
-    places = np.stack([np.arange(n_spots) % 50, np.arange(n_spots) // 50], axis=1) * 100.0
-    return AnnData(
-        sparse.csr_matrix(rng.poisson(3, (n_spots, 7)).astype(np.float32)),
-        obs=pd.DataFrame({"patient": "P"}, index=[f"spot {i}" for i in range(n_spots)]),
-        var=pd.DataFrame(index=[f"g{i}" for i in range(7)]),
-        obsm={
-            "spatial": places,
-            "X_patch": rng.normal(size=(n_spots, n_features)).astype(np.float32),
-            "X_cell": rng.normal(size=(n_spots, 3)).astype(np.float32),
-            "X_type": rng.dirichlet(np.ones(2), n_spots).astype(np.float32),
-        },
-        uns={"X_type_names": ["a", "b"], "X_patch_encoder": "toy"},
-    )
-
-
-def atlas(n_cells: int = 60) -> AnnData:
-    rng = np.random.default_rng(1)
-    return AnnData(
-        obs=pd.DataFrame(
-            {"cell_type": ["a", "b"] * (n_cells // 2)}, index=[f"c{i}" for i in range(n_cells)]
-        ),
-        obsm={"X_cell": rng.normal(size=(n_cells, 3)).astype(np.float32)},
-    )
-
-
-def write(adata: AnnData, path: Path) -> Path:
-    adata.write_h5ad(path)
-    return path
-
-
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return write(section(LARGE, 100), tmp_path / "C2.h5ad")
-
-
-def arrays_in(value: Any, name: str = "") -> dict[str, NDArray]:
-    """Every array that a value object holds, by where it is."""
-    if isinstance(value, np.ndarray):
-        return {name: value}
-    if sparse.issparse(value):
-        return {f"{name}.{part}": getattr(value, part) for part in ("data", "indices", "indptr")}
-    if not dataclasses.is_dataclass(value):
-        return {}
-    parts = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
-    return {
-        key: array for part, v in parts for key, array in arrays_in(v, f"{name}.{part}").items()
-    }
-
-
-def plain_values_in(value: Any) -> list[Any]:
-    if not dataclasses.is_dataclass(value):
-        return [] if isinstance(value, np.ndarray) or sparse.issparse(value) else [value]
-    fields = [field.name for field in dataclasses.fields(value) if field.name != "origin"]
-    return [plain for name in fields for plain in plain_values_in(getattr(value, name))]
-
-
-def assert_same_bits(one: Any, other: Any) -> None:
-    arrays, others = arrays_in(one), arrays_in(other)
-    assert arrays.keys() == others.keys()
-    for name, array in arrays.items():
-        assert array.dtype == others[name].dtype, name
-        assert array.shape == others[name].shape, name
-        assert array.tobytes() == others[name].tobytes(), name
-    assert plain_values_in(one) == plain_values_in(other)
-
-
-def read_directly(path: Path, **options: Any) -> Slide:
-    return Slide.from_anndata(anndata.read_h5ad(path), name=path.stem, **options)
 
 
 @st.composite
@@ -379,80 +303,3 @@ def test_a_reference_is_kept_with_its_states(tmp_path: Path, cache: Path) -> Non
         del opened
     CellReference.from_anndata(path, n_states=6)
     assert len(list(cache.iterdir())) == 2
-
-
-def test_a_slide_from_a_file_travels_as_its_name(path: Path) -> None:
-    slide = Slide.from_anndata(path)
-    packed = pickle.dumps(slide)
-    assert len(packed) < 1000
-    assert pickle.loads(packed) is slide  # noqa: S301 - our own bytes
-    assert copy.deepcopy(slide) is slide
-    assert copy.copy(slide) is slide
-
-
-def test_a_slide_made_in_memory_travels_whole(path: Path) -> None:
-    for slide in (
-        read_directly(path),
-        Slide.from_anndata(path).with_features(np.ones((LARGE, 2)), "x"),
-    ):
-        arrived = pickle.loads(pickle.dumps(slide))  # noqa: S301 - our own bytes
-        assert arrived is not slide
-        assert arrived.origin is None
-        assert_same_bits(arrived, slide)
-
-
-def test_what_agents_see_has_no_way_to_the_file(path: Path) -> None:
-    slide = Slide.from_anndata(path)
-    assert str(path).encode() not in pickle.dumps(slide.public)
-    assert str(path).encode() not in pickle.dumps(slide.live())
-
-
-def test_a_slide_whose_file_changed_does_not_arrive(path: Path) -> None:
-    packed = pickle.dumps(Slide.from_anndata(path))
-    os.utime(path)  # the same content, however new, is welcome
-    assert pickle.loads(packed).n_spots == LARGE  # noqa: S301 - our own bytes
-    write(section(LARGE, 100, seed=1), path)
-    with pytest.raises(InputError, match=r"C2.h5ad changed since the Slide .* was pickled"):
-        pickle.loads(packed)  # noqa: S301 - our own bytes
-    path.unlink()
-    with pytest.raises(InputError, match=r"C2.h5ad does not exist"):
-        pickle.loads(packed)  # noqa: S301 - our own bytes
-
-
-def factories(path: Path, reference: Path) -> list[Callable[[], gymnasium.Env]]:
-    options = {"budget": 4, "observation": "compact", "n_states": 5}
-    by_name = {"slides": [str(path)], "reference": str(reference)} | options
-    by_object = options | {
-        "slides": [Slide.from_anndata(path)],
-        "reference": CellReference.from_anndata(reference, n_states=5),
-    }
-    return [
-        functools.partial(gymnasium.make, "scr2st_env:SpotSampling-v0", **arguments)
-        for arguments in (by_name, by_object)
-    ]
-
-
-def test_a_factory_is_small_whatever_the_size_of_its_slide(path: Path, tmp_path: Path) -> None:
-    for make in factories(path, write(atlas(), tmp_path / "atlas.h5ad")):
-        packed = pickle.dumps(make)
-        assert len(packed) < 2000
-        env = pickle.loads(packed)()  # noqa: S301 - our own bytes
-        assert len(pickle.dumps(env.spec)) < 4000
-        assert env.unwrapped.slides[0] is Slide.from_anndata(path)
-
-
-@pytest.mark.parametrize("context", ["fork", "spawn"])
-def test_workers_open_the_slide_of_their_parent(path: Path, tmp_path: Path, context: str) -> None:
-    by_name, by_object = factories(path, write(atlas(), tmp_path / "atlas.h5ad"))
-    alone = by_name()
-    first, _ = alone.reset(seed=0)
-    second, reward, *_ = alone.step(7)
-    workers = AsyncVectorEnv([by_name, by_object], context=context)
-    try:
-        observation, _ = workers.reset(seed=0)
-        np.testing.assert_array_equal(observation["mask"], np.stack([first["mask"]] * 2))
-        observation, rewards, *_ = workers.step(np.array([7, 7]))
-        np.testing.assert_array_equal(observation["mask"], np.stack([second["mask"]] * 2))
-        np.testing.assert_allclose(rewards, reward, atol=1e-12)
-    finally:
-        workers.close()
