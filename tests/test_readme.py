@@ -1,17 +1,16 @@
 """The README's Python runs as it is printed."""
 
-import re
 from pathlib import Path
 
 import anndata
 import numpy as np
 import pytest
 from conftest import toy_slide
+from pages import page, python_blocks
 
 from agents.training import untrained_agent
 
-README = Path(__file__).resolve().parents[1] / "README.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+BLOCKS = python_blocks(page("README.md"))
 
 
 def test_there_are_three_examples() -> None:
