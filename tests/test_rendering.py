@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from scr2st_env import Slide, SpotSamplingEnv
+from scr2st_env.envs.rendering import SlidePicture
 from scr2st_env.envs.rendering.colours import fogged, order_colours
 from scr2st_env.envs.rendering.tissue import spot_colours
 from scr2st_env.rewards.density import reach
@@ -107,7 +108,7 @@ def test_tissue_is_grey_until_it_is_within_reach(slide: Slide) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_what_is_lit_is_what_the_density_term_counts(data: st.DataObject) -> None:
     slide = toy_slide()
     budget, round_size = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 4))
@@ -235,7 +236,7 @@ def test_an_image_beside_its_spots_leaves_paper() -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_a_frame_follows_from_the_ledger_and_not_from_the_frames_before(
     data: st.DataObject,
 ) -> None:
@@ -257,7 +258,7 @@ def test_a_frame_follows_from_the_ledger_and_not_from_the_frames_before(
 
 
 @given(seed=st.integers(0, 2**16), n_bought=st.integers(0, 8))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_a_picture_does_not_depend_on_what_is_hidden(seed: int, n_bought: int) -> None:
     slide = toy_slide()
     rng = np.random.default_rng(seed)
@@ -276,6 +277,19 @@ def test_a_picture_does_not_depend_on_what_is_hidden(seed: int, n_bought: int) -
             env.step(7 * spot)
     first, *rest = (env.render() for env in envs)
     assert all(np.array_equal(first, each) for each in rest)
+
+
+def test_one_picture_serves_several_episodes_on_its_slide(slide: Slide) -> None:
+    one, other = started(slide.live(), budget=9), started(slide.live(), budget=9)
+    for env, spots in ((one, (3, 60)), (other, (60, 3, 33))):
+        for spot in spots:
+            env.step(spot)
+    setting = one.rules.settings[0]
+    picture = SlidePicture(
+        setting.slide.public, setting.purchasable, setting.initial, setting.budget
+    )
+    for env in (one, other, one):
+        assert np.array_equal(picture.draw(env._playing()), env.render())
 
 
 def test_each_frame_is_its_own_memory(slide: Slide) -> None:

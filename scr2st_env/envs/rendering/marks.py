@@ -63,7 +63,10 @@ def measured_mark(radius: float) -> Mark:
 
 def pending_mark(radius: float) -> Mark:
     """Return a ring of the chosen colour around white."""
-    return _mark(radius, [*_framed(radius), (_disc(max(0.8, 0.42 * radius)), WHITE)])
+    hole: list[Layer] = [(_disc(max(0.8, 0.42 * radius)), WHITE)]
+    if radius >= _ROOM_FOR_TWO_RIMS:
+        hole.insert(0, (_disc(0.42 * radius + 1.2), INK))
+    return _mark(radius, [*_framed(radius), *hole])
 
 
 def latest_mark(radius: float) -> Mark:

@@ -15,8 +15,6 @@ from scr2st_env.envs.rendering.tissue import SIDE, Tissue
 from scr2st_env.rewards.density import reach
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from scr2st_env.arrays import BoolArray, IntArray
@@ -27,7 +25,7 @@ _SLACK = 1e-3  # of a pitch, as in the density term: a neighbour at one pitch is
 
 
 class SlidePicture:
-    """Pictures of one episode; what does not change between steps is drawn once.
+    """Pictures of episodes on one slide; what does not change between frames is drawn once.
 
     On the left the tissue: dark where no measured spot is within reach, in its own colours where
     one is; bought spots from dark blue (first) to yellow (last). On the right what was bought, what
@@ -56,9 +54,7 @@ class SlidePicture:
         self._pitch = public.pitch
         self._tree = cKDTree(public.coordinates)
         self._weights = public.tissue_density / public.tissue_density.sum(dtype=np.float64)
-        self._is_in_reach = np.zeros(public.n_spots, bool)
-        self._ground = self._tissue.dim.copy()
-        self._n_lit = 0
+        self._darken()
         radius = _mark_radius(self._tissue, budget)
         self._measured, self._pending = measured_mark(radius), pending_mark(radius)
         self._latest = latest_mark(radius)
@@ -66,10 +62,15 @@ class SlidePicture:
         self._panel = Panel(public, budget, has_initial=len(initial) > 0, has_closed=has_closed)
 
     def draw(self, ledger: Ledger) -> NDArray[np.uint8]:
-        """Return the picture after the picks so far, uint8, (SIDE, SIDE + panel, 3)."""
-        self._light(ledger.measured[self._n_lit :])
-        self._n_lit = len(ledger.measured)
-        n_back = len(ledger.measured) - self._n_initial
+        """Return the picture after the picks so far, uint8, (SIDE, SIDE + panel, 3).
+
+        It follows from the ledger alone; frames of one episode, in order, are drawn fastest.
+        """
+        measured = [int(spot) for spot in ledger.measured]
+        if measured[: len(self._lit)] != self._lit:
+            self._darken()
+        self._light(measured[len(self._lit) :])
+        n_back = len(measured) - self._n_initial
         frame = np.empty((SIDE, SIDE + PANEL_WIDTH, 3), np.uint8)
         tissue = frame[:, :SIDE]
         tissue[:] = self._ground
@@ -90,7 +91,13 @@ class SlidePicture:
         )
         return frame
 
-    def _light(self, spots: Sequence[int] | IntArray) -> None:
+    def _darken(self) -> None:
+        """Begin a picture on which nothing is measured."""
+        self._is_in_reach = np.zeros(len(self._weights), bool)
+        self._ground = self._tissue.dim.copy()
+        self._lit: list[int] = []
+
+    def _light(self, spots: list[int]) -> None:
         """Show the surroundings of newly measured spots as they are."""
         nearest, lit = self._tissue.nearest, self._tissue.lit
         border = int(self._tissue.scale * (self._reach + self._pitch)) + 2
@@ -103,6 +110,7 @@ class SlidePicture:
             )
             is_lit = self._is_in_reach[nearest[box]]
             np.copyto(self._ground[box], lit[box], where=is_lit[..., None])
+        self._lit += spots
 
 
 def _mark_radius(tissue: Tissue, budget: int) -> float:
