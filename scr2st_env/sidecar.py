@@ -56,8 +56,8 @@ class FileVersion:
         if 0 <= age < _CLOCK_TICK:
             time.sleep(_CLOCK_TICK - age)
             state = file.stat()
-        place = os.path.abspath(file)  # noqa: PTH100 - resolve() would lose a link's name
-        return cls(place, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+        place = file.parent.resolve() / file.name  # a link names the slide, not what it leads to
+        return cls(str(place), state.st_size, state.st_mtime_ns, state.st_ctime_ns)
 
 
 def kept_beside(

@@ -125,6 +125,18 @@ def test_who_opens_a_file_again_gets_the_same_slide(path: Path, cache: Path) -> 
     assert len(list(cache.iterdir())) == 2
 
 
+def test_a_link_names_the_slide_and_is_followed_when_it_leads_elsewhere(
+    path: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / "patient 7.h5ad"
+    link.symlink_to(path)
+    assert Slide.from_anndata(link).name == "patient 7"
+    assert_same_bits(Slide.from_anndata(link, name="C2"), Slide.from_anndata(path))
+    link.unlink()
+    link.symlink_to(write(section(seed=1), tmp_path / "other.h5ad"))
+    assert Slide.from_anndata(link).n_spots == 40
+
+
 def test_a_changed_file_is_read_again_and_its_old_arrays_go(path: Path, cache: Path) -> None:
     old = Slide.from_anndata(path)
     features = old.public.features.copy()

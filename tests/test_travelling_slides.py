@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AsyncVectorEnv
+from pages import page, python_blocks
 from section_files import LARGE, assert_same_bits, atlas, read_directly, section, write
 
 from scr2st_env import CellReference, InputError, Slide
@@ -96,3 +97,18 @@ def test_workers_open_the_slide_of_their_parent(path: Path, tmp_path: Path, cont
         np.testing.assert_allclose(rewards, reward, atol=1e-12)
     finally:
         workers.close()
+
+
+def test_the_page_s_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (example,) = python_blocks(page("docs/slides.md"))
+    assert "[make] * 8" in example
+    write(section(), tmp_path / "c2.h5ad")
+    write(atlas(120), tmp_path / "atlas.h5ad")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, AsyncVectorEnv] = {}
+    exec(example.replace("[make] * 8", "[make] * 2"), names)  # noqa: S102
+    try:
+        observation, _ = names["workers"].reset(seed=0)
+        assert observation["mask"].shape == (2, 40)
+    finally:
+        names["workers"].close()
