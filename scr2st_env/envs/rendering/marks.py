@@ -46,14 +46,15 @@ class Mark:
 
     def stamp(self, canvas: NDArray[np.uint8], places: ArrayLike, colours: ArrayLike = 0) -> None:
         """Draw the mark at each of ``places``, (k, 2), in ``colours``, (k, 3); the last on top."""
-        centres = np.asarray(places).reshape(-1, 2)
-        rows = centres[:, 1, None] + self.down
-        columns = centres[:, 0, None] + self.across
+        pixels = canvas.view()
+        pixels.shape = (-1, 3)  # unlike reshape, never a copy
+        centres = np.asarray(places).reshape(-1, 2) @ (1, canvas.shape[1])
+        covered = centres[:, None] + (self.across + self.down * canvas.shape[1])
         chosen = np.broadcast_to(np.asarray(colours, np.float32), (len(centres), 3))
-        drawn = canvas[rows, columns] * self.kept[:, None]
-        drawn += self.painted
+        drawn = pixels[covered] * self.kept[:, None]
+        drawn += self.painted + 0.5  # what follows rounds down
         drawn += self.share[:, None] * chosen[:, None]
-        canvas[rows, columns] = np.rint(drawn).astype(np.uint8)
+        pixels[covered] = drawn.astype(np.uint8)
 
 
 def measured_mark(radius: float) -> Mark:

@@ -9,9 +9,8 @@ from scipy.spatial import cKDTree
 
 from scr2st_env.envs.rendering.colours import order_colours
 from scr2st_env.envs.rendering.marks import latest_mark, measured_mark, pending_mark
-from scr2st_env.envs.rendering.panel import WIDTH as PANEL_WIDTH
 from scr2st_env.envs.rendering.panel import Panel, Progress
-from scr2st_env.envs.rendering.tissue import SIDE, Tissue
+from scr2st_env.envs.rendering.tissue import Tissue
 from scr2st_env.rewards.density import reach
 
 if TYPE_CHECKING:
@@ -71,15 +70,13 @@ class SlidePicture:
             self._darken()
         self._light(measured[len(self._lit) :])
         n_back = len(measured) - self._n_initial
-        frame = np.empty((SIDE, SIDE + PANEL_WIDTH, 3), np.uint8)
-        tissue = frame[:, :SIDE]
-        tissue[:] = self._ground
+        tissue = self._ground.copy()
         places = self._tissue.places[ledger.purchases]
         colours = self._colours[: len(places)]
         self._measured.stamp(tissue, places[:n_back], colours[:n_back])
         self._pending.stamp(tissue, places[n_back:], colours[n_back:])
         self._latest.stamp(tissue, places[-1:])
-        frame[:, SIDE:] = self._panel.draw(
+        panel = self._panel.draw(
             Progress(
                 n_bought=len(places),
                 n_wasted=ledger.spent - len(places),
@@ -89,7 +86,7 @@ class SlidePicture:
                 in_reach=float(self._weights @ self._is_in_reach),
             )
         )
-        return frame
+        return np.concatenate([tissue, panel], axis=1)
 
     def _darken(self) -> None:
         """Begin a picture on which nothing is measured."""
