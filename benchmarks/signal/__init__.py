@@ -1,0 +1,1 @@
+"""What an agent can anticipate of the reward: ``python -m benchmarks.signal``."""
