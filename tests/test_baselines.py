@@ -1,7 +1,10 @@
 """Baselines: what each of them promises, against brute force and against the libraries."""
 
-import importlib.util
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,15 +28,17 @@ from agents import (
     load_agent,
     run_episode,
 )
+from agents.baselines.design import DesignGain
 from agents.baselines.discovery import newness
 from agents.baselines.feedback import Returned, returned
 from agents.baselines.leverage import ridge_leverage, smooth
 from agents.baselines.mutual_information import SchurComplement
 from agents.baselines.posterior_sampling import draw_field
 from agents.baselines.space import metric_space
+from agents.registry import BUILT_IN
 from scr2st_env import InputError, Kernel, Slide
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
-from scr2st_env.gaussian_process import low_rank, posterior_mean
+from scr2st_env.gaussian_process import Posterior, low_rank, posterior_mean
 from scr2st_env.rewards.novelty import state_similarity
 
 PUBLIC_ONLY = [
@@ -303,6 +308,19 @@ def test_mutual_information_is_the_brute_force_maximum(kernel: Kernel) -> None:
         bought.append(pick)
 
 
+@given(seed=st.integers(0, 1000), weight=st.sampled_from([0.0, 0.5]))
+@settings(max_examples=10, deadline=None)
+def test_the_design_gain_is_that_of_the_posterior(seed: int, weight: float) -> None:
+    kernel = Kernel(feature_weight=weight, noise=0.4)
+    prior = kernel.for_slide(toy_slide("one", 7, seed).public)
+    posterior, kept = Posterior(prior, kernel.noise), DesignGain(prior, kernel.noise)
+    for spot in np.random.default_rng(seed).permutation(49)[:30].tolist():
+        posterior.observe(spot)
+        kept.observe(spot)
+    np.testing.assert_allclose(kept.gain, posterior.design_gain(), rtol=1e-9)
+    np.testing.assert_allclose(kept.variance, posterior.variance, rtol=1e-9)
+
+
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=10, deadline=None)
 def test_schur_complements_are_what_inverting_gives(seed: int) -> None:
@@ -470,19 +488,16 @@ def test_posterior_sampling_with_a_reference_buys_other_spots_than_without() -> 
     assert played[0] != played[1]
 
 
-@pytest.mark.parametrize(("name", "module"), [("typiclust", "skactiveml"), ("geosketch",) * 2])
+@pytest.mark.parametrize(
+    ("name", "module"), [("typiclust", "clusters"), ("geosketch", "sketching")]
+)
 def test_a_missing_library_is_named_before_anything_is_bought(
     name: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    monkeypatch.setattr(f"agents.baselines.{MODULES[name]}.find_spec", lambda _: None)
+    monkeypatch.setattr(f"agents.baselines.{module}.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"pip install 'scr2st\[baselines\]'") as told:
         load_agent(name)
     assert "\n" not in str(told.value)
-    assert module
-
-
-MODULES = {"typiclust": "clusters", "geosketch": "sketching"}
 
 
 @pytest.mark.parametrize(
@@ -503,3 +518,32 @@ def test_a_wrong_option_is_refused_in_one_line(
     with pytest.raises(InputError, match=message) as told:
         load_agent(name, **options)
     assert "\n" not in str(told.value)
+
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "docs" / "examples" / "my_agent_package"
+PLAY = """
+import sys
+sys.path.insert(0, {installed!r})
+import gymnasium, agents, scr2st_env
+assert "boundary" in agents.agent_names()
+env = gymnasium.make("SpotSampling-v0", budget=0.1)
+table = agents.evaluate(["boundary", agents.load_agent("random")], env, seeds=[0])
+print(*dict.fromkeys(table.agent), (table.spent == table.budget).all(), table.wasted.sum())
+"""
+
+
+def test_the_example_package_is_an_agent_once_it_is_installed(tmp_path: Path) -> None:
+    source, installed = tmp_path / "source", tmp_path / "installed"
+    shutil.copytree(EXAMPLE, source)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+    flags = ["--no-deps", "--no-build-isolation", "--target", str(installed), str(source)]
+    for command in ([*pip, *flags], [sys.executable, "-c", PLAY.format(installed=str(installed))]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["boundary", "random", "True", "0"]
+
+
+def test_every_agent_has_its_line_in_the_docs() -> None:
+    page = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
+    assert [name for name in BUILT_IN if f"`{name}`" not in page] == []

@@ -7,13 +7,56 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agents.base import MaskAgent
-from scr2st_env.gaussian_process import Kernel, Posterior
+from agents.baselines.growing import GrowingMatrix
+from scr2st_env.gaussian_process import Kernel
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from scr2st_env.arrays import BoolArray
     from scr2st_env.slide import PublicSlide
 
+    Matrix = NDArray[np.float64]
+
 TIE = 1e-6
+
+
+class DesignGain:
+    """What measuring each spot would take from the mean posterior variance, spot by spot.
+
+    With the posterior covariance C = K - V' V, spot i adds the row v = C_i / sqrt(C_ii + s) to V,
+    and |C_j|^2 falls by 2 v_j (C v)_j - v_j^2 |v|^2: one product with K, and C is never formed.
+
+    Parameters
+    ----------
+    covariance
+        Prior covariance K, (N, N); kept, not copied or changed.
+    noise
+        Noise variance s of a measured spot.
+    """
+
+    def __init__(self, covariance: Matrix, noise: float) -> None:
+        self.covariance = covariance
+        self.noise = noise
+        self.variance = covariance.diagonal().copy()  # C_jj
+        self.squares = np.einsum("ij,ij->i", covariance, covariance)  # |C_j|^2
+        self._factor = GrowingMatrix(len(covariance))
+
+    def observe(self, index: int) -> None:
+        """Condition on one spot."""
+        known = self._factor.rows
+        row = self.covariance[index] - known[:, index] @ known
+        row /= np.sqrt(row[index] + self.noise)
+        spread = self.covariance @ row - (known @ row) @ known
+        self.squares -= row * (2 * spread - row * (row @ row))
+        self.variance -= row**2
+        self._factor.append(row)
+
+    @property
+    def gain(self) -> Matrix:
+        """Fall of the mean posterior variance if a spot were measured, (N,)."""
+        falls: Matrix = self.squares / (self.variance + self.noise) / len(self.squares)
+        return falls
 
 
 class DesignAgent(MaskAgent):
@@ -42,7 +85,7 @@ class DesignAgent(MaskAgent):
 
     def prepare(self, slide: PublicSlide) -> None:
         """Set the posterior back to the prior."""
-        self.posterior = Posterior(self.kernel.for_slide(slide), self.kernel.noise)
+        self.posterior = DesignGain(self.kernel.for_slide(slide), self.kernel.noise)
         self.observed = np.zeros(slide.n_spots, bool)
 
     def choose(self, slide: PublicSlide, bought: BoolArray, available: BoolArray) -> int:
@@ -52,5 +95,5 @@ class DesignAgent(MaskAgent):
             self.posterior.observe(int(spot))
         self.observed = bought.copy()
         candidates = np.flatnonzero(available)
-        gain = self.posterior.design_gain()[candidates]
+        gain = self.posterior.gain[candidates]
         return int(self.rng.choice(candidates[gain >= gain.max() * (1 - TIE)]))

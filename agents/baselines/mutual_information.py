@@ -8,6 +8,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from agents.base import MaskAgent
+from agents.baselines.growing import GrowingMatrix
 from scr2st_env.gaussian_process import Kernel
 
 if TYPE_CHECKING:
@@ -36,18 +37,14 @@ class SchurComplement:
     def __init__(self, matrix: Matrix) -> None:
         self.matrix = matrix
         self.diagonal = matrix.diagonal().copy()
-        self.n_rows = 0
-        self._factor = np.empty((16, len(matrix)))
+        self._factor = GrowingMatrix(len(matrix))
 
     def eliminate(self, index: int) -> None:
         """Let a row enter S."""
-        if self.n_rows == len(self._factor):
-            self._factor = np.concatenate([self._factor, np.empty_like(self._factor)])
-        known = self._factor[: self.n_rows]
+        known = self._factor.rows
         row = self.matrix[index] - known[:, index] @ known
         row /= np.sqrt(row[index])
-        self._factor[self.n_rows] = row
-        self.n_rows += 1
+        self._factor.append(row)
         self.diagonal -= row**2
 
 

@@ -88,6 +88,7 @@ class SCRLAgent(FeedbackAgent):
                 nn.Linear(self.inputs.shape[1], N_HIDDEN), nn.ReLU(), nn.Linear(N_HIDDEN, 1)
             )
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.learning_rate)
+        self.scores = self._score()
         self.pools: dict[int, BoolArray] = {}  # what could be bought beside each unpaid pick
 
     def choose(
@@ -99,9 +100,7 @@ class SCRLAgent(FeedbackAgent):
         fresh = [spot for spot in self.pools if spot in back]  # in the order they were bought
         if len(fresh) >= self.batch:
             self._reinforce(fresh, self.rewards(slide, known, fresh))
-        with torch.no_grad():
-            scores = self.network(self.inputs)[:, 0].double().numpy()
-        scores = np.where(available, scores + self.rng.gumbel(size=scores.size), -np.inf)
+        scores = np.where(available, self.scores + self.rng.gumbel(size=available.size), -np.inf)
         pick = int(scores.argmax())
         self.pools[pick] = available.copy()
         return pick
@@ -147,6 +146,11 @@ class SCRLAgent(FeedbackAgent):
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
+        self.scores = self._score()
+
+    def _score(self) -> NDArray[np.float64]:
+        with torch.no_grad():
+            return self.network(self.inputs)[:, 0].double().numpy()
 
 
 class ReleasedSCRLAgent(RandomAgent):
