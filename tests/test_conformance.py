@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from conftest import toy_reference, toy_slide
 from episodes import MODES, make, play, same
 from gymnasium import wrappers
@@ -182,6 +183,33 @@ class TestWrappers:
         for twice, once in zip(play(doubled)[1:], play(made())[1:], strict=True):
             assert twice[1] == 2 * once[1]
             assert same(twice[0], once[0])
+
+    @pytest.mark.parametrize(
+        "wrapper",
+        [
+            lambda env: wrappers.AddRenderObservation(env, render_only=False),
+            lambda env: wrappers.ClipReward(env, 0, 0.1),
+            lambda env: wrappers.DelayObservation(env, 2),
+            lambda env: wrappers.FilterObservation(env, ["remaining", "round"]),
+            lambda env: wrappers.FrameStackObservation(env, 2),
+            lambda env: wrappers.NormalizeReward(env, 1.0),
+            lambda env: wrappers.StickyAction(env, 0.5),
+            lambda env: wrappers.TimeAwareObservation(wrappers.TimeLimit(env, 9)),
+        ],
+        ids=["render", "clip", "delay", "filter", "stack", "normalize", "sticky", "time"],
+    )
+    def test_others_show_what_their_space_promises(self, made: Any, wrapper: Any) -> None:
+        env = wrapper(made(render_mode="rgb_array"))
+        for step in play(env):
+            assert env.observation_space.contains(step[0])
+
+    def test_arrays_become_tensors(self, made: Any) -> None:
+        env = wrappers.NumpyToTorch(made())
+        observation, info = env.reset(seed=0)
+        while info["action_mask"].any() and observation["remaining"] > 0:
+            action = info["action_mask"].int().argmax()
+            observation, _, _, _, info = env.step(action)
+        assert all(isinstance(value, torch.Tensor) for value in observation.values())
 
     def test_a_video_of_every_episode_is_recorded(self, made: Any, tmp_path: Path) -> None:
         env = wrappers.RecordVideo(

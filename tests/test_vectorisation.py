@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -9,10 +10,12 @@ import numpy as np
 import pytest
 from conftest import toy_reference, toy_slide
 from episodes import MODES
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import vector as wrappers
 
-from scr2st_env import SpotSamplingEnv
+from scr2st_env import SpotSamplingEnv, SpotSamplingVectorEnv
 
 VECTORISATIONS = ["sync", "async", "vector_entry_point"]
 SLIDES = [toy_slide("one", 6, 1), toy_slide("two", 4, 2)]
@@ -173,3 +176,40 @@ def test_vector_wrappers_find_what_they_need(vectorisation: str) -> None:
     )
     envs.close()
     plain.close()
+
+
+def test_without_a_mode_the_environment_is_batched() -> None:
+    assert isinstance(gym.make_vec("SpotSampling-v0"), SpotSamplingVectorEnv)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"vectorization_mode": "sync", "vector_kwargs": {"autoreset_mode": "SameStep"}},
+        {"vectorization_mode": "vector_entry_point", "autoreset_mode": "SameStep"},
+    ],
+    ids=["sync", "batched"],
+)
+def test_a_spec_survives_json(how: dict[str, Any]) -> None:
+    envs = gym.make_vec("SpotSampling-v0", num_envs=2, budget=3, observation="picks", **how)
+    again = gym.make_vec(EnvSpec.from_json(envs.spec.to_json()))
+    assert type(again) is type(envs)
+    assert again.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
+    starts = [each.reset(seed=4)[0] for each in (envs, again)]
+    assert data_equivalence(*starts, exact=True)
+    for spot in range(7):
+        steps = [each.step(np.array([spot, 2 * spot])) for each in (envs, again)]
+        assert data_equivalence(steps[0][:4], steps[1][:4], exact=True)
+
+
+def test_a_video_of_a_batch_is_recorded(tmp_path: Path) -> None:
+    envs = wrappers.RecordVideo(
+        make_vec("vector_entry_point", render_mode="rgb_array"),
+        str(tmp_path / "videos"),
+        episode_trigger=lambda _: True,
+    )
+    envs.reset(seed=0)
+    for spot in range(6):
+        envs.step(np.full(3, spot))
+    envs.close()
+    assert list((tmp_path / "videos").glob("*.mp4"))
