@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = "environment"  # the judge that holds what an episode earned
 LEARNED = "learned:"
+FITTED = ":fitted"
 OBJECTIVES = ("reward", "prediction")
 
 
@@ -70,7 +71,8 @@ def make_buyer(spec: str, folder: Path, genes: Sequence[str], kernel: Kernel) ->
         Where the agents trained for this fold are saved.
     genes, kernel
         The gene list and the kernel fitted on the training patients: what the oracle's prediction
-        gain refers to; ``"design:fitted"`` designs with that kernel too.
+        gain refers to; ``"design:fitted"``, and any agent of ours that takes a kernel, with
+        ``:fitted`` after its name, decides with that kernel too.
 
     Raises
     ------
@@ -81,8 +83,8 @@ def make_buyer(spec: str, folder: Path, genes: Sequence[str], kernel: Kernel) ->
 
     if spec == "oracle":
         return load_agent("oracle", kernel=kernel, genes=list(genes))
-    if spec == "design:fitted":
-        return load_agent("design", kernel=kernel)
+    if _is_fitted(spec):
+        return load_agent(spec.removesuffix(FITTED), kernel=kernel)
     return load_agent(trained_agent(spec, folder) if spec.startswith(LEARNED) else spec)
 
 
@@ -90,7 +92,13 @@ def origin_unchecked(spec: str) -> bool:
     """Whether nothing here can say what an agent learned from: a saved or a foreign one."""
     from agents.registry import BUILT_IN
 
-    return not (spec in BUILT_IN or spec == "design:fitted" or spec.startswith(LEARNED))
+    return not (spec in BUILT_IN or _is_fitted(spec) or spec.startswith(LEARNED))
+
+
+def _is_fitted(spec: str) -> bool:
+    from agents.registry import BUILT_IN
+
+    return spec.endswith(FITTED) and spec.removesuffix(FITTED) in BUILT_IN
 
 
 def trained_agent(spec: str, folder: Path) -> Path:

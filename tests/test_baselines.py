@@ -36,6 +36,7 @@ from agents.baselines.mutual_information import SchurComplement
 from agents.baselines.posterior_sampling import draw_field
 from agents.baselines.space import metric_space
 from agents.registry import BUILT_IN
+from benchmarks.buying import make_buyer, origin_unchecked
 from scr2st_env import InputError, Kernel, Slide
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
 from scr2st_env.gaussian_process import Posterior, low_rank, posterior_mean
@@ -547,3 +548,15 @@ def test_the_example_package_is_an_agent_once_it_is_installed(tmp_path: Path) ->
 def test_every_agent_has_its_line_in_the_docs() -> None:
     page = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
     assert [name for name in BUILT_IN if f"`{name}`" not in page] == []
+
+
+@pytest.mark.parametrize("name", ["design", "mutual-information", "posterior-sampling"])
+def test_a_benchmark_hands_its_fitted_kernel_to_any_agent_that_takes_one(
+    name: str, tmp_path: Path
+) -> None:
+    kernel = Kernel(length=2.5)
+    assert make_buyer(f"{name}:fitted", tmp_path, [], kernel).kernel == kernel
+    assert make_buyer(name, tmp_path, [], kernel).kernel != kernel
+    assert not origin_unchecked(f"{name}:fitted")
+    with pytest.raises(InputError, match="'random'"):
+        make_buyer("random:fitted", tmp_path, [], kernel)
