@@ -23,7 +23,8 @@ class EnsembleUncertaintyAgent(FeedbackAgent):
     The members are regression trees from coordinates and features to the embedding, each grown
     on a bootstrap sample of the measured spots (scikit-learn's random forest); disagreement is
     their variance, summed over the dimensions of the embedding. The ensemble is grown anew
-    whenever spots come back. Spots of equal variance are drawn from at random.
+    whenever spots come back, and stands still within a round, whose spots may therefore clump.
+    Spots of equal variance are drawn from at random.
 
     Parameters
     ----------
