@@ -21,7 +21,7 @@ from scr2st_env.errors import InputError
 
 BUDGET = 0.2
 SMALL = {"n_states": 8, "n_components": 4}
-FORMS = ["nearest", "closest", "expected", "closest expected"]
+FORMS = ["nearest", "closest", "expected", "closest expected", "any"]
 
 
 @cache
@@ -206,3 +206,14 @@ def test_page_without_marks_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="once each"):
         write_between_marks(page, "text")
     assert page.read_text() == "nothing"
+
+
+def test_the_page_of_rewards_has_room_for_the_tables(tmp_path: Path) -> None:
+    page = Path(__file__).resolve().parents[1] / "docs" / "rewards.md"
+    copy = tmp_path / "rewards.md"
+    copy.write_text(page.read_text(encoding="utf-8"), encoding="utf-8")
+    write_between_marks(copy, "new tables")
+    text = copy.read_text(encoding="utf-8")
+    assert "new tables" in text
+    assert "## The choice of defaults" in text
+    assert "gap closed |" not in text

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     Summary = NDArray[np.float32]  # (..., C): what an episode remembers of its rows
 
 N_MIXTURES = 4000
-Form = Literal["nearest", "closest", "expected", "closest expected", "entropy", "effective"]
+Form = Literal["nearest", "closest", "expected", "closest expected", "any", "entropy", "effective"]
 MAXIMA: tuple[Form, ...] = ("nearest", "closest", "closest expected")
+PRODUCTS: tuple[Form, ...] = ("expected", "any")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Candidate:
     form
         ``nearest``: states nearest to a spot of S. ``closest``: max over S of the Gaussian
         similarity exp(-d^2 / 2 h^2). ``expected``: 1 - prod over S of (1 - p), p the similarity
-        divided by its sum over the states. ``closest expected``: max over S of p. ``entropy`` and
+        divided by its sum over the states. ``closest expected``: max over S of p. ``any``:
+        1 - prod over S of (1 - similarity). ``entropy`` and
         ``effective``: of the mean cell-type composition, H / log T and (exp(H) - 1) / (T - 1).
     cells_per_spot
         States are k-means centroids of means of this many random cells, stretched to the total
@@ -44,7 +46,7 @@ class Candidate:
     n_states
         C.
     width
-        h of ``closest``, in units of the root mean squared distance to the nearest state.
+        h of ``closest`` and ``any``, in root mean squared distances to the nearest state.
     vagueness
         Sets h of the ``expected`` forms: the p of a point that the states were found from have
         perplexity 1 + vagueness (C - 1), on (logarithmic) average.
@@ -102,7 +104,7 @@ class BoundCandidate:
             total = np.maximum(shares.sum(axis=1, keepdims=True), 1e-6)
             return (shares / total).astype(np.float32)
         squares = cdist(values, self.states, "sqeuclidean")
-        if form == "closest":
+        if form in {"closest", "any"}:
             return np.exp(-0.5 * squares / self.bandwidth**2).astype(np.float32)
         squares -= squares.min(axis=1, keepdims=True)
         if form == "nearest":
@@ -112,19 +114,19 @@ class BoundCandidate:
 
     def empty(self, *shape: int) -> Summary:
         """Return the summary of no spots."""
-        unseen = self.candidate.form == "expected"
+        unseen = self.candidate.form in PRODUCTS
         return np.full((*shape, len(self.states)), float(unseen), np.float32)
 
     def add(self, summary: Summary, rows: Rows) -> Summary:
         """Return the summary with one more spot's row, (..., C)."""
-        if self.candidate.form == "expected":
+        if self.candidate.form in PRODUCTS:
             return summary * (1 - rows)
         return np.maximum(summary, rows) if self.candidate.form in MAXIMA else summary + rows
 
     def unscaled(self, summary: Summary) -> NDArray[np.float64]:
         """Return the potential before it is divided by :meth:`attainable`, (...)."""
         form = self.candidate.form
-        if form == "expected":
+        if form in PRODUCTS:
             return (1 - summary).mean(axis=-1)
         if form in MAXIMA:
             return summary.mean(axis=-1)
@@ -137,7 +139,7 @@ class BoundCandidate:
 
     def gains(self, summary: Summary, rows: Rows) -> NDArray[np.float64]:
         """Return what each spot would add, (..., N), up to a constant, unscaled."""
-        if self.candidate.form == "expected":
+        if self.candidate.form in PRODUCTS:
             return np.einsum("...nc,...c->...n", rows, summary) / rows.shape[-1]
         return self.unscaled(self.add(summary[..., None, :], rows))
 
@@ -151,7 +153,7 @@ class BoundCandidate:
     def attainable(self, n_measured: int) -> float:
         """Return what the potential is divided by, from the reference and the budget alone."""
         n_states = len(self.states)
-        if self.candidate.reads_types or n_measured >= n_states:
+        if self.candidate.reads_types or self.candidate.form == "any" or n_measured >= n_states:
             return 1.0
         if self.candidate.form != "closest":
             return n_measured / n_states
@@ -217,6 +219,7 @@ CANDIDATES = (
     Candidate("closest spot, cells, wide (2.8)", "closest", width=2.8),
     Candidate("closest spot, of mixtures", "closest", 10),
     Candidate("closest expected, of mixtures", "closest expected", 10),
+    Candidate("any close spot, of mixtures (.7)", "any", 10, width=0.7),
     Candidate("expected states, of cells", "expected"),
     Candidate("expected, sharper (.05)", "expected", 10, vagueness=0.05),
     Candidate("expected, softer (.3)", "expected", 10, vagueness=0.3),
