@@ -16,8 +16,11 @@ from gymnasium.envs.registration import EnvSpec
 from scr2st_env import CellReference, InputError, RewardWeights, Slide
 
 
-def NOT_IN_JSON(value: Any) -> Any:  # noqa: N802
-    return pytest.param(value, marks=pytest.mark.xfail(raises=TypeError, strict=True))
+def not_in_json_yet(value: Any) -> Any:
+    return pytest.param(
+        value,
+        marks=pytest.mark.xfail(raises=TypeError, strict=True, reason="json.dumps refuses it"),
+    )
 
 
 def as_anndata(slide: Slide) -> anndata.AnnData:
@@ -73,7 +76,7 @@ class TestSpec:
         env = gym.make("SpotSampling-v0", observation=mode, reward={"hard_states": 1.0}, budget=9)
         assert_same_episodes(env, gym.make(EnvSpec.from_json(env.spec.to_json())))
 
-    @pytest.mark.parametrize("path", [str, NOT_IN_JSON(Path)])
+    @pytest.mark.parametrize("path", [str, not_in_json_yet(Path)])
     @pytest.mark.parametrize("reward", [{"density": 2.0}, RewardWeights(types=0), "released"])
     def test_of_files(self, files: Files, path: Callable[[str], Any], reward: Any) -> None:
         env = make(
@@ -89,7 +92,7 @@ class TestSpec:
         assert_same_episodes(env, gym.make(EnvSpec.from_json(env.spec.to_json())))
 
     @pytest.mark.parametrize(
-        "spots", [[1, 2], (1, 2), NOT_IN_JSON(range(1, 3)), NOT_IN_JSON(np.array([1, 2]))]
+        "spots", [[1, 2], (1, 2), not_in_json_yet(range(1, 3)), not_in_json_yet(np.array([1, 2]))]
     )
     def test_with_spots_in_any_form(self, files: Files, spots: Any) -> None:
         env = make(files.slides, files.reference, n_states=10, excluded={"two": spots})
