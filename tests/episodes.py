@@ -5,6 +5,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.utils.env_checker import data_equivalence
 
 import scr2st_env  # noqa: F401 - registers the environment
 from scr2st_env import CellReference
@@ -36,4 +37,4 @@ def play(
 
 def same(one: Any, other: Any) -> bool:
     """Whether two transitions, observations or infos are equal bit for bit."""
-    return gym.utils.env_checker.data_equivalence(one, other, exact=True)
+    return data_equivalence(one, other, exact=True)
