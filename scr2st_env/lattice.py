@@ -48,3 +48,18 @@ def measured_pitch(coordinates: FloatArray) -> float:
         return 1.0
     distances, _ = cKDTree(coordinates).query(coordinates, k=min(5, len(coordinates)))
     return float(np.median(distances[:, 1:]))
+
+
+def voronoi_area(coordinates: FloatArray, pitch: float) -> float:
+    """Return the area of one spot's Voronoi cell, in squared coordinate units.
+
+    pitch^2 on a square lattice (ST), sqrt(3)/2 pitch^2 on a hexagonal one (Visium). A lattice
+    counts as hexagonal where the fifth nearest spot is typically about as near as the first four;
+    on a square one it lies across the diagonal.
+    """
+    square = pitch**2
+    if len(coordinates) < 7:
+        return square
+    distances, _ = cKDTree(coordinates).query(coordinates, k=6)
+    is_hexagonal = np.median(distances[:, 5]) < 1.2 * pitch
+    return float(np.sqrt(3) / 2 * square) if is_hexagonal else square

@@ -18,7 +18,7 @@ from scr2st_env.arrays import (
     frozen,
 )
 from scr2st_env.errors import InputError
-from scr2st_env.lattice import checked_coordinates, measured_pitch
+from scr2st_env.lattice import checked_coordinates, measured_pitch, voronoi_area
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -170,6 +170,11 @@ class PublicSlide(Shared):
     def pitch_coordinates(self) -> FloatArray:
         """Coordinates in spot pitches, the unit of every length in the design; float32, (N, 2)."""
         return frozen((self.coordinates / self.pitch).astype(np.float32))
+
+    @cached_property
+    def cell_area(self) -> float:
+        """Area of one spot's Voronoi cell, in squared coordinate units."""
+        return voronoi_area(self.coordinates, self.pitch)
 
     @cached_property
     def standardised_features(self) -> FloatArray:

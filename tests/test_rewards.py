@@ -31,7 +31,7 @@ from scr2st_env.rewards import (
     TypeEntropy,
     make_reward,
 )
-from scr2st_env.rewards.density import POINTS_PER_DISC, cell_area, quadrature, reach
+from scr2st_env.rewards.density import POINTS_PER_DISC, quadrature, reach
 from scr2st_env.rewards.information import most_variable_expression
 from scr2st_env.rewards.novelty import attainable_similarity
 
@@ -344,8 +344,8 @@ class TestDensity:
     def test_the_lattice_is_recognised(self) -> None:
         rows, columns = np.mgrid[0:12, 0:12]
         hexagonal = np.stack([columns + 0.5 * (rows % 2), rows * np.sqrt(3) / 2], -1).reshape(-1, 2)
-        assert cell_area(Slide.make("square", toy_slide().public.coordinates).public) == 100**2
-        assert cell_area(Slide.make("visium", hexagonal * 100).public) == pytest.approx(
+        assert Slide.make("square", toy_slide().public.coordinates).public.cell_area == 100**2
+        assert Slide.make("visium", hexagonal * 100).public.cell_area == pytest.approx(
             np.sqrt(3) / 2 * 100**2, rel=1e-4
         )
 
@@ -536,7 +536,7 @@ class TestTables:
 
     def test_tables_go_with_their_slide(self) -> None:
         slide = toy_slide(side=5)
-        table = weakref.ref(SpatialDensity().bind(setting_of(slide))._weights)
+        table = weakref.ref(SpatialDensity().bind(setting_of(slide))._reached)
         assert table() is not None
         del slide
         gc.collect()

@@ -36,10 +36,10 @@ class Ledger:
         1 where a spot can still be bought.
     purchases : list of int
         Bought spots in order, wasted picks left out.
-    picks : ndarray of int32, shape (n_picks,)
-        Initial spots, then purchases in order; -1 where none.
     n_measured : int
         How many of the picks are measured: initial spots, and purchases whose round is back.
+    remaining_shares, filled_shares : ndarray of float32, shape (budget + 1,)
+        Share of the budget that is left, and of the round that is filled, after 0, 1, ... picks.
     spent : int
         Picks so far, wasted ones included.
     in_round : int
@@ -52,6 +52,7 @@ class Ledger:
         self, setting: Setting, slide_index: int, *, n_rows: int, n_picks: int, round_size: int
     ) -> None:
         self.setting = setting
+        self.slide_name = setting.slide.public.name
         self.slide_index = np.int64(slide_index)
         self.round_size = round_size
         self.mask = np.zeros(n_rows, np.int8)
@@ -60,36 +61,30 @@ class Ledger:
         self.available[: setting.slide.n_spots] = setting.purchasable
         self.n_available = int(setting.purchasable.sum())
         self.purchases: list[int] = []
-        self.picks = np.full(n_picks, -1, np.int32)
-        self.n_measured = self._n_picked = len(setting.initial)
-        self.picks[: self._n_picked] = setting.initial
+        self._pending: list[int] = []
+        self._n_initial = self._n_written = self.n_measured = len(setting.initial)
+        self._picks = np.full(n_picks, -1, np.int32)
+        self._picks[: self._n_initial] = setting.initial
         self.spent = 0
         self.in_round = 0
         self.is_over = self.n_available == 0
-        self._remaining = remaining_shares(setting.budget)
-        self._filled = filled_shares(setting.budget, round_size)
+        done = np.arange(setting.budget + 1)
+        self.remaining_shares = (1 - done / setting.budget).astype(np.float32)
+        self.filled_shares = (done % round_size / round_size).astype(np.float32)
 
     @property
-    def round_is_full(self) -> bool:
-        """Whether the current round goes to the sequencer."""
-        return self.in_round == self.round_size
+    def picks(self) -> NDArray[np.int32]:
+        """Initial spots, then purchases in order; -1 where none; (n_picks,)."""
+        first, last = self._n_written, self._n_initial + len(self.purchases)
+        if first < last:
+            self._picks[first:last] = self.purchases[first - self._n_initial :]
+            self._n_written = last
+        return self._picks
 
     @property
     def measured(self) -> NDArray[np.int32]:
         """Spots that are measured, in order, (n_measured,)."""
         return self.picks[: self.n_measured]
-
-    # A slice of an array that belongs to this episode alone: as good as a copy, and half its time.
-
-    @property
-    def remaining(self) -> NDArray[np.float32]:
-        """Share of the budget that is left, (1,)."""
-        return self._remaining[self.spent : self.spent + 1]
-
-    @property
-    def filled(self) -> NDArray[np.float32]:
-        """Share of the current round that is filled, (1,)."""
-        return self._filled[self.spent : self.spent + 1]
 
     def buy(self, spot: int) -> bool:
         """Spend one unit of budget on a spot; return whether it buys anything."""
@@ -101,25 +96,15 @@ class Ledger:
             self.n_available -= 1
             self.mask[spot] = 1
             self.purchases.append(spot)
-            self.picks[self._n_picked] = spot
-            self._n_picked += 1
+            self._pending.append(spot)
         self.is_over = self.spent == self.setting.budget or self.n_available == 0
         return is_bought
 
     def close_round(self) -> list[int]:
         """Begin a new round; return the spots that the closed one measured."""
-        back = self.purchases[self.n_measured - len(self.setting.initial) :]
-        self.n_measured = self._n_picked
+        back, self._pending = self._pending, []
+        self.n_measured += len(back)
+        if self.in_round < self.round_size:  # the last round of an episode may be short
+            self.filled_shares[self.spent] = 0.0
         self.in_round = 0
-        self._filled[self.spent] = 0.0
         return back
-
-
-def remaining_shares(budget: int) -> NDArray[np.float32]:
-    """Return the share of the budget that is left after 0, 1, ... picks, (budget + 1,)."""
-    return (1 - np.arange(budget + 1) / budget).astype(np.float32)
-
-
-def filled_shares(budget: int, round_size: int) -> NDArray[np.float32]:
-    """Return the share of the round that is filled after 0, 1, ... picks, (budget + 1,)."""
-    return (np.arange(budget + 1) % round_size / round_size).astype(np.float32)

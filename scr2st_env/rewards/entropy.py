@@ -78,25 +78,21 @@ class _TypeEntropy:
     def __init__(self, types: NDArray[np.float64]) -> None:
         self._types = types  # (N, T)
         self._most = float(np.log(types.shape[1]))
-        self._logs = np.empty(types.shape[1])
 
     def reset(self, initial: IntArray) -> None:
         self._sums = self._types[initial].sum(axis=0) + _NOTHING
         self._n_measured = len(initial)
+        self.add([])
 
     def add(self, spots: Sequence[int]) -> None:
         for spot in spots:
-            np.add(self._sums, self._types[spot], out=self._sums)
+            self._sums += self._types[spot]
         self._n_measured += len(spots)
+        self.value = self._entropy() / self._most if self._n_measured else 0.0
 
-    @property
-    def value(self) -> float:
-        n_measured = self._n_measured
-        if n_measured == 0:
-            return 0.0
-        np.log(self._sums, out=self._logs)
-        surprise = log(n_measured) - float(self._sums.dot(self._logs)) / n_measured
-        return max(0.0, surprise) / self._most
+    def _entropy(self) -> float:
+        weighted = float(np.dot(self._sums, np.log(self._sums)))
+        return max(0.0, log(self._n_measured) - weighted / self._n_measured)
 
 
 class _BatchedTypeEntropy:

@@ -124,10 +124,7 @@ class _HardStates:
             if not self._is_covered[state]:
                 self._is_covered[state] = True
                 self._n_covered += 1
-
-    @property
-    def value(self) -> float:
-        return self._n_covered / self._attainable
+        self.value = self._n_covered / self._attainable
 
 
 class _BatchedHardStates:
@@ -196,14 +193,12 @@ class _SoftStates:
 
     def reset(self, initial: IntArray) -> None:
         self._best = self._similarity[initial].max(axis=0, initial=0.0)
+        self.add([])
 
     def add(self, spots: Sequence[int]) -> None:
         for spot in spots:
-            np.maximum(self._best, self._similarity[spot], out=self._best)
-
-    @property
-    def value(self) -> float:
-        return float(self._best.dot(self._ones)) / self._attainable
+            self._best = np.maximum(self._best, self._similarity[spot])
+        self.value = float(np.dot(self._best, self._ones)) / self._attainable
 
 
 class _BatchedSoftStates:

@@ -127,20 +127,23 @@ class PotentialReward:
 
 class _BoundPotentials:
     def __init__(self, bound: list[tuple[Term, Potential]]) -> None:
-        self._bound = [(term.name, float(term.weight), potential) for term, potential in bound]
+        self._bound = [
+            (term.name, float(term.weight), potential, potential.add) for term, potential in bound
+        ]
 
     def reset(self, initial: IntArray) -> None:
-        for _, _, potential in self._bound:
+        self._worth = {}
+        for name, weight, potential, _ in self._bound:
             potential.reset(initial)
-        self._worth = [weight * potential.value for _, weight, potential in self._bound]
+            self._worth[name] = weight * potential.value
 
     def settle(self, spots: Sequence[int]) -> dict[str, float]:
-        parts = {}
-        for index, (name, weight, potential) in enumerate(self._bound):
-            potential.add(spots)
+        parts, before = {}, self._worth
+        for name, weight, potential, add in self._bound:
+            add(spots)
             worth = weight * potential.value
-            parts[name] = worth - self._worth[index]
-            self._worth[index] = worth
+            parts[name] = worth - before[name]
+            before[name] = worth
         return parts
 
 

@@ -138,9 +138,13 @@ class BatchedLedger:
             n_picks=self.picks.shape[1],
             round_size=self.round_size,
         )
-        first, last = int(self.n_initial[row]), int(self.n_picked[row])
-        for spot in self.picks[row, first:last].tolist():
+        purchases = self.picks[row, int(self.n_initial[row]) : int(self.n_picked[row])].tolist()
+        n_back = int(self.n_measured[row] - self.n_initial[row])
+        for nth, spot in enumerate(purchases):
+            if nth == n_back:
+                ledger.close_round()
             ledger.buy(spot)
-        ledger.n_measured = int(self.n_measured[row])
+        if len(purchases) == n_back:
+            ledger.close_round()
         ledger.spent, ledger.in_round = int(self.spent[row]), int(self.in_round[row])
         return ledger
