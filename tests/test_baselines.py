@@ -521,6 +521,16 @@ def test_a_wrong_option_is_refused_in_one_line(
     assert "\n" not in str(told.value)
 
 
+def test_a_sketch_of_a_lattice_prints_no_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    from geosketch import gs
+
+    slide = imageless(toy_slide("one", 9, 1))
+    gs(metric_space(slide.public), 5, seed=0)
+    assert "Max iterations" in capsys.readouterr().err
+    assert len(run_episode("geosketch", make_env([slide], budget=5)).picks) == 5
+    assert capsys.readouterr().err == ""
+
+
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "docs" / "examples" / "my_agent_package"
 PLAY = """
