@@ -196,7 +196,10 @@ def slide_arrays(
         named = libraries[0] if len(libraries) == 1 else None
         name = Path(where).stem if where != "AnnData" else named
         if name is None:
-            raise InputError("this AnnData has no single key in uns['spatial']; pass name=")
+            raise InputError(
+                "this AnnData has no single key in uns['spatial'], the section's name; add one, or "
+                "use Slide.from_anndata(adata, name=...)"
+            )
     where = f"slide {name!r}" + (f" ({where})" if where != "AnnData" else "")
     xy = np.asarray(_matrix(adata, spatial, where, "store the positions (x, y) of the spots there"))
     unit = micrometres_per_unit(adata) if spatial == "spatial" else None

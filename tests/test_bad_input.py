@@ -469,7 +469,7 @@ FILES = {
         lambda: read(lambda adata: adata.uns.pop("X_type_names")),
         ("'s1'", "uns['X_type_names']", "names of the cell types"),
     ),
-    "no name": Row(lambda: read(lambda adata: adata.uns.pop("spatial")), ("name", "pass name=")),
+    "no name": Row(lambda: read(lambda adata: adata.uns.pop("spatial")), ("name", "name=...")),
     "fractions": Row(
         lambda: read(lambda adata: adata.X.__iadd__(0.5)),
         ("'s1'", "fractions", "layers['counts']"),

@@ -155,6 +155,18 @@ class TestBatchedForm:
         for name in ("mask", "available", "picks", "measured"):
             np.testing.assert_array_equal(getattr(row, name), getattr(single, name))
 
+    def test_its_spec_survives_json(self) -> None:
+        envs = gym.make_vec(
+            "SpotSampling-v0", 2, budget=3, autoreset_mode=AutoresetMode.SAME_STEP, initial=None
+        )
+        again = gym.make_vec(gym.envs.registration.EnvSpec.from_json(envs.spec.to_json()))
+        assert_same(envs.reset(seed=1), again.reset(seed=1))
+        assert again.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+
+    def test_it_does_not_pretend_to_truncate(self) -> None:
+        with pytest.raises(scr2st_env.InputError, match="budget= ends an episode"):
+            gym.make_vec("SpotSampling-v0", 2, max_episode_steps=3)
+
     def test_without_copies_a_step_overwrites_what_was_seen(self) -> None:
         seen = {}
         for copy in (True, False):

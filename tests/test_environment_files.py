@@ -16,13 +16,6 @@ from gymnasium.envs.registration import EnvSpec
 from scr2st_env import CellReference, InputError, RewardWeights, Slide
 
 
-def not_in_json_yet(value: Any) -> Any:
-    return pytest.param(
-        value,
-        marks=pytest.mark.xfail(raises=TypeError, strict=True, reason="json.dumps refuses it"),
-    )
-
-
 def as_anndata(slide: Slide) -> anndata.AnnData:
     adata = anndata.AnnData(slide.hidden.counts)
     adata.var_names = slide.hidden.genes
@@ -76,7 +69,7 @@ class TestSpec:
         env = gym.make("SpotSampling-v0", observation=mode, reward={"hard_states": 1.0}, budget=9)
         assert_same_episodes(env, gym.make(EnvSpec.from_json(env.spec.to_json())))
 
-    @pytest.mark.parametrize("path", [str, not_in_json_yet(Path)])
+    @pytest.mark.parametrize("path", [str, Path])
     @pytest.mark.parametrize("reward", [{"density": 2.0}, RewardWeights(types=0), "released"])
     def test_of_files(self, files: Files, path: Callable[[str], Any], reward: Any) -> None:
         env = make(
@@ -91,9 +84,7 @@ class TestSpec:
         )
         assert_same_episodes(env, gym.make(EnvSpec.from_json(env.spec.to_json())))
 
-    @pytest.mark.parametrize(
-        "spots", [[1, 2], (1, 2), not_in_json_yet(range(1, 3)), not_in_json_yet(np.array([1, 2]))]
-    )
+    @pytest.mark.parametrize("spots", [[1, 2], (1, 2), range(1, 3), np.array([1, 2])])
     def test_with_spots_in_any_form(self, files: Files, spots: Any) -> None:
         env = make(files.slides, files.reference, n_states=10, excluded={"two": spots})
         assert_same_episodes(env, gym.make(EnvSpec.from_json(env.spec.to_json())))

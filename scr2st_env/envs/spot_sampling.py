@@ -13,6 +13,7 @@ from scr2st_env.counts import MIN_COUNTS
 from scr2st_env.envs.observation import ObservationMode
 from scr2st_env.envs.rules import Rules
 from scr2st_env.envs.slides import read_reference, read_slides
+from scr2st_env.envs.spec import PlainSpec
 from scr2st_env.errors import InputError
 from scr2st_env.reference import N_STATES
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from scr2st_env.slide import PublicSlide, Slide
 
 
-class SpotSamplingEnv(gymnasium.Env[dict[str, Any], np.int64]):
+class SpotSamplingEnv(PlainSpec, gymnasium.Env[dict[str, Any], np.int64]):
     """Buy spots of a tissue slide, one by one, until the budget is spent.
 
     **Action** ``Discrete(N)``: the spot to buy next. A spot that is bought already, excluded or

@@ -21,7 +21,9 @@ from scr2st_env.envs.batched.generators import Generators
 from scr2st_env.envs.batched.infos import batched_infos
 from scr2st_env.envs.batched.ledger import BatchedLedger
 from scr2st_env.envs.batched.observation import BatchedObservation
+from scr2st_env.envs.spec import PlainSpec
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
+from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from scr2st_env.rewards.base import Rows
 
 
-class SpotSamplingVectorEnv(VectorEnv[dict[str, Any], "NDArray[np.int64]", "NDArray[Any]"]):
+class SpotSamplingVectorEnv(
+    PlainSpec, VectorEnv[dict[str, Any], "NDArray[np.int64]", "NDArray[Any]"]
+):
     """Play ``SpotSampling-v0`` in many sub-environments with one set of array operations.
 
     Rewards, observations, infos and endings are those of
@@ -82,6 +86,11 @@ class SpotSamplingVectorEnv(VectorEnv[dict[str, Any], "NDArray[np.int64]", "NDAr
         copy: bool = True,
         **arguments: Any,
     ) -> None:
+        if arguments.pop("max_episode_steps", None) is not None:
+            raise InputError(
+                "max_episode_steps= cuts off nothing here: budget= ends an episode; for "
+                "truncations pass vectorization_mode='sync'"
+            )
         self.num_envs = checked_num_envs(num_envs)
         self.autoreset_mode = checked_autoreset_mode(autoreset_mode)
         single = SpotSamplingEnv(**arguments)
