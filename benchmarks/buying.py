@@ -178,8 +178,8 @@ def episode_scores(episode: Episode, slide: Slide, reference: CellReference) -> 
         equal shares; ``mean_distance``: from a spot to the nearest bought one, in pitches (less
         is better); ``wasted``: purchases that bought nothing.
     """
+    from scr2st_env.cell_states import nearest_states
     from scr2st_env.rewards.entropy import entropy
-    from scr2st_env.rewards.novelty import nearest_states
 
     spots = np.unique(np.asarray(episode.picks, np.int64))
     hidden = slide.hidden

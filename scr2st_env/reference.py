@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scr2st_env.arrays import FloatArray, IntArray, finite_matrix, frozen, is_count
+from scr2st_env.cell_states import sharing_width
 from scr2st_env.errors import InputError
 from scr2st_env.opening import FromFile, Origin, opened
 
@@ -60,6 +62,11 @@ class CellReference(FromFile):
     def n_dimensions(self) -> int:
         """Width of the embedding, E."""
         return int(self.embedding.shape[1])
+
+    @cached_property
+    def sharing_width(self) -> float:
+        """Width at which a cell is shared by a tenth of the states."""
+        return sharing_width(self.embedding, self.states)
 
     @classmethod
     def make(

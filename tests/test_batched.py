@@ -60,7 +60,7 @@ arguments = st.fixed_dictionaries(
         "excluded": st.sampled_from([None, EXCLUDED]),
         "initial": st.sampled_from([None, INITIAL]),
         "reward": st.sampled_from(
-            [None, {"hard_states": 2.0, "states": 0.0}, "released", {"types": 0.0}]
+            [None, {"hard_states": 2.0, "soft_states": 0.5}, "released", {"types": 0.0}]
         ),
         "more": st.sampled_from(
             [(), (FirstColumn(0.5), PredictionGain(kernel=KERNEL, n_genes=4)), (InformationGain(),)]

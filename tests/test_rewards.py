@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from scr2st_env import CellReference, InputError, RewardWeights, Slide, SpotSamplingEnv
+from scr2st_env.cell_states import nearest_states, sharing_width, state_shares
 from scr2st_env.gaussian_process import Kernel, posterior_mean
 from scr2st_env.rewards import (
+    ExpectedStates,
     HardStates,
     InformationGain,
     Potential,
@@ -33,13 +35,14 @@ from scr2st_env.rewards import (
 )
 from scr2st_env.rewards.density import POINTS_PER_DISC, quadrature, reach
 from scr2st_env.rewards.information import most_variable_expression
-from scr2st_env.rewards.novelty import attainable_similarity
+from scr2st_env.rewards.states import attainable_similarity
 
 SLIDE = toy_slide(side=6)
 REFERENCE = toy_reference(n_states=10)
 N_SPOTS = SLIDE.n_spots
 KERNEL = Kernel(length=2.0, feature_weight=0.5, noise=0.7)
 TERMS = [
+    ExpectedStates(),
     HardStates(),
     SoftStates(),
     TypeEntropy(),
@@ -88,6 +91,45 @@ class TestTwins:
 
     @unhurried
     @given(selections)
+    def test_expected_states_are_the_chances_that_each_is_shown(self, spots: list[int]) -> None:
+        width, expected = REFERENCE.sharing_width, 0.0
+        for state in range(10):
+            unseen = 1.0
+            for spot in spots:
+                gaps = [
+                    np.sum((SLIDE.hidden.embedding[spot].astype(float) - other) ** 2)
+                    for other in REFERENCE.states
+                ]
+                likelihood = [np.exp(-gap / (2 * width**2)) for gap in gaps]
+                unseen *= 1 - likelihood[state] / sum(likelihood)
+            expected += 1 - unseen
+        assert phi(BOUND["states"], spots) == pytest.approx(expected / 8, abs=1e-6)
+
+    def test_a_typical_cell_is_shared_by_a_tenth_of_the_states(self) -> None:
+        reference = toy_reference(n_states=31)
+        cells, states = reference.embedding, reference.states
+        for shared_by, width in ((0.1, reference.sharing_width), (0.5, None)):
+            shares = state_shares(cells, states, width or sharing_width(cells, states, shared_by))
+            np.testing.assert_allclose(shares.sum(axis=1), 1.0)
+            perplexity = np.exp(stats.entropy(shares, axis=1).mean())
+            assert perplexity == pytest.approx(1 + 30 * shared_by, rel=1e-3)
+
+    def test_a_single_state_is_shown_by_any_spot(self) -> None:
+        assert sharing_width(REFERENCE.embedding[:1], REFERENCE.embedding[:1]) == 1.0
+        one = toy_reference(n_states=1)
+        assert phi(ExpectedStates().bind(setting_of(reference=one)), [3]) == 1.0
+
+    @unhurried
+    @given(selections)
+    def test_narrow_expected_states_are_hard_states(self, spots: list[int]) -> None:
+        embedding = SLIDE.hidden.embedding
+        narrow = state_shares(embedding, REFERENCE.states, 1e-4)
+        nearest = nearest_states(embedding, REFERENCE.states)
+        shown = 1 - (1 - narrow[spots]).prod(axis=0)
+        np.testing.assert_allclose(shown, np.isin(np.arange(10), nearest[spots]), atol=1e-9)
+
+    @unhurried
+    @given(selections)
     def test_soft_states_average_the_best_similarity(self, spots: list[int]) -> None:
         best = [
             max(
@@ -103,7 +145,9 @@ class TestTwins:
             for state in REFERENCE.states
         ]
         attainable = attainable_similarity(REFERENCE.states, REFERENCE.bandwidth, 8)
-        assert phi(BOUND["states"], spots) == pytest.approx(np.mean(best) / attainable, abs=1e-6)
+        assert phi(BOUND["soft_states"], spots) == pytest.approx(
+            np.mean(best) / attainable, abs=1e-6
+        )
 
     @unhurried
     @given(selections)
@@ -177,25 +221,25 @@ class TestPotentials:
         potential.add(other[cut:])
         assert potential.value == pytest.approx(at_once, abs=1e-9)
 
-    @pytest.mark.parametrize("name", ["hard_states", "types", "density", "information"])
+    @pytest.mark.parametrize("name", ["states", "hard_states", "types", "density", "information"])
     @unhurried
     @given(spots=selections)
     def test_lies_between_nothing_and_everything(self, name: str, spots: list[int]) -> None:
-        spots = spots[:8] if name == "hard_states" else spots
+        spots = spots[:8] if name in {"states", "hard_states"} else spots
         assert -1e-12 <= phi(BOUND[name], spots) <= 1 + 1e-12
 
     @unhurried
     @given(spots=selections)
     def test_soft_states_never_exceed_their_ceiling(self, spots: list[int]) -> None:
         ceiling = 1 / attainable_similarity(REFERENCE.states, REFERENCE.bandwidth, 8)
-        assert 0 <= phi(BOUND["states"], spots) <= ceiling + 1e-9
+        assert 0 <= phi(BOUND["soft_states"], spots) <= ceiling + 1e-9
 
     @unhurried
     @given(spots=selections)
     def test_prediction_never_beats_the_truth(self, spots: list[int]) -> None:
         assert phi(BOUND["prediction"], spots) <= 1
 
-    @pytest.mark.parametrize("name", ["hard_states", "states", "density"])
+    @pytest.mark.parametrize("name", ["states", "hard_states", "soft_states", "density"])
     @unhurried
     @given(spots=selections, cut=st.integers(0, 15), spot=st.integers(0, N_SPOTS - 1))
     def test_a_spot_earns_less_the_more_is_measured(
@@ -258,8 +302,9 @@ class TestNovelty:
     def test_an_embedding_of_another_width_is_refused(self) -> None:
         hidden = SLIDE.hidden
         narrow = SLIDE.with_embedding(hidden.embedding[:, :2], hidden.types, hidden.type_names)
-        with pytest.raises(InputError, match="width 2 but the reference one of 4"):
-            SoftStates().check(setting_of(narrow))
+        for term in (ExpectedStates(), HardStates(), SoftStates()):
+            with pytest.raises(InputError, match="width 2 but the reference one of 4"):
+                term.check(setting_of(narrow))
 
     def test_spots_on_the_states_attain_everything(self) -> None:
         """k spots that sit on k states score 1 for hard states and at most 1 for soft ones."""
@@ -278,7 +323,7 @@ class TestNovelty:
         embedding[10:] = rng.normal(size=embedding[10:].shape)
         types[10:] = rng.dirichlet(np.ones(3), size=len(types) - 10)
         other = SLIDE.with_embedding(embedding, types, ["a", "b", "c"])
-        for term in TERMS[:5]:
+        for term in TERMS[:6]:
             values = [phi(term.bind(setting_of(slide)), [1, 4, 9]) for slide in (SLIDE, other)]
             assert values[0] == values[1]
 
@@ -461,7 +506,7 @@ class TestEpisodes:
 
     def test_terms_have_distinct_names(self) -> None:
         with pytest.raises(InputError, match="distinct names"):
-            make_reward(None, [SoftStates(2.0)])
+            make_reward(None, [ExpectedStates(2.0)])
 
     @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf"), "much"])
     def test_weights_are_numbers_that_are_not_negative(self, weight: Any) -> None:
@@ -527,6 +572,7 @@ class TestTables:
         other = toy_reference(seed=4, n_states=7)
         for spots in ([0, 5], [3, 9, 30]):
             pairs = [
+                (ExpectedStates(), setting_of(), setting_of(reference=other)),
                 (SoftStates(), setting_of(), setting_of(reference=other)),
                 (HardStates(), setting_of(), setting_of(reference=other)),
                 (SpatialDensity(), setting_of(budget=4), setting_of(budget=20)),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.linalg import solve
 
 from benchmarks.signal.buying import foreseeing_spots, oracle_spots, random_spots
-from benchmarks.signal.candidates import BoundCandidate, Candidate, bandwidth_of, mixtures
+from benchmarks.signal.candidates import BoundCandidate, Candidate, mixtures
 from benchmarks.signal.forecasts import Forecaster, class_skill, r_squared
 from benchmarks.signal.measuring import measure
 from benchmarks.signal.report import gap_closed, tables, write_between_marks
@@ -89,16 +89,6 @@ def test_gains_are_differences_of_the_potential() -> None:
         gains = bound.gains(summary, rows)
         by_hand = [bound.value(rows[[0, 1, spot]]) for spot in range(7)]
         assert gains - gains[0] == pytest.approx(np.array(by_hand) - by_hand[0], abs=1e-6)
-
-
-def test_bandwidth_gives_the_perplexity_that_was_asked_for() -> None:
-    rng = np.random.default_rng(2)
-    points, states = rng.normal(size=(300, 4)), rng.normal(size=(20, 4))
-    width = bandwidth_of(points, states, 5.0)
-    weights = np.exp(-((points[:, None] - states) ** 2).sum(axis=2) / (2 * width**2))
-    shares = weights / weights.sum(axis=1, keepdims=True)
-    entropies = -(shares * np.log(np.maximum(shares, 1e-300))).sum(axis=1)
-    assert np.exp(entropies.mean()) == pytest.approx(5.0, rel=1e-3)
 
 
 def test_mixtures_keep_centre_and_total_variance_of_the_cells() -> None:

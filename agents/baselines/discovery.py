@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from sklearn.metrics.pairwise import euclidean_distances
 
+from scr2st_env.cell_states import state_shares
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from scr2st_env.reference import CellReference
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 def newness(embedding: Matrix, known: Matrix, reference: CellReference | None) -> Matrix:
     """Return what each spot alone would add to what is known, (n,).
 
-    With a reference, the rise of the mean over its cell states of the best Gaussian similarity,
-    as the reward's term ``states`` counts it before scaling; without one, the distance to the
-    nearest known embedding.
+    With a reference, how many more of its cell states are expected to be shown, as the reward's
+    term ``states`` counts them before scaling; without one, the distance to the nearest known
+    embedding.
 
     Parameters
     ----------
@@ -46,12 +47,10 @@ def newness(embedding: Matrix, known: Matrix, reference: CellReference | None) -
             f"the reference has an embedding of width {reference.n_dimensions}, the measured "
             f"spots one of {embedding.shape[1]}; embed both with the same embedder"
         )
-    best = _similarity(known, reference).max(axis=0)
-    rise: Matrix = np.maximum(_similarity(embedding, reference) - best, 0).mean(axis=1)
-    return rise
+    unseen = (1 - _shares(known, reference)).prod(axis=0)
+    more: Matrix = _shares(embedding, reference) @ unseen
+    return more
 
 
-def _similarity(embedding: Matrix, reference: CellReference) -> Matrix:
-    squares = euclidean_distances(embedding, reference.states, squared=True)
-    similarity: Matrix = np.exp(-0.5 * squares / reference.bandwidth**2)
-    return similarity
+def _shares(embedding: Matrix, reference: CellReference) -> Matrix:
+    return state_shares(embedding, reference.states, reference.sharing_width)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.spatial.distance import cdist
 from scipy.special import entr
 from sklearn.cluster import KMeans
+
+from scr2st_env.cell_states import nearest_states, sharing_width, state_shares, state_similarity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,8 +48,8 @@ class Candidate:
     width
         h of ``closest`` and ``any``, in root mean squared distances to the nearest state.
     vagueness
-        Sets h of the ``expected`` forms: the p of a point that the states were found from have
-        perplexity 1 + vagueness (C - 1), on (logarithmic) average.
+        Sets h of the ``expected`` forms: ``shared_by`` of
+        :func:`scr2st_env.cell_states.sharing_width`.
     n_components
         Leading components of the embedding that are used.
     """
@@ -82,8 +82,7 @@ class Candidate:
         model = KMeans(self.n_states, n_init=2, random_state=0).fit(points)
         states = model.cluster_centers_.astype(np.float32)
         if self.form in {"expected", "closest expected"}:
-            perplexity = 1 + self.vagueness * (self.n_states - 1)
-            return BoundCandidate(self, states, bandwidth_of(points, states, perplexity))
+            return BoundCandidate(self, states, sharing_width(points, states, self.vagueness))
         nearness = np.sqrt(model.inertia_ / len(points))
         return BoundCandidate(self, states, float(self.width * nearness))
 
@@ -103,14 +102,12 @@ class BoundCandidate:
             shares = np.clip(values, 0, None)
             total = np.maximum(shares.sum(axis=1, keepdims=True), 1e-6)
             return (shares / total).astype(np.float32)
-        squares = cdist(values, self.states, "sqeuclidean")
         if form in {"closest", "any"}:
-            return np.exp(-0.5 * squares / self.bandwidth**2).astype(np.float32)
-        squares -= squares.min(axis=1, keepdims=True)
+            return state_similarity(values, self.states, self.bandwidth)
         if form == "nearest":
-            return (squares == 0).astype(np.float32)
-        similarity = np.exp(-0.5 * squares / self.bandwidth**2)
-        return (similarity / similarity.sum(axis=1, keepdims=True)).astype(np.float32)
+            nearest = nearest_states(values, self.states)
+            return (np.arange(len(self.states)) == nearest[:, None]).astype(np.float32)
+        return state_shares(values, self.states, self.bandwidth).astype(np.float32)
 
     def empty(self, *shape: int) -> Summary:
         """Return the summary of no spots."""
@@ -163,25 +160,6 @@ class BoundCandidate:
         return float(self.unscaled(summary))
 
 
-def bandwidth_of(points: NDArray[Any], states: NDArray[Any], perplexity: float) -> float:
-    """Return the h at which points are shared by ``perplexity`` states, on average.
-
-    exp(mean over points of H(p)) = perplexity, p = softmax(-d^2 / 2 h^2); H grows with h (van der
-    Maaten & Hinton, Visualizing data using t-SNE, 2008, choose their h so).
-    """
-    squares = cdist(points, states, "sqeuclidean")
-    squares -= squares.min(axis=1, keepdims=True)
-    typical = float(np.sqrt(squares.mean()))
-
-    def excess(logarithm: float) -> float:
-        similarity = np.exp(-0.5 * squares / np.exp(2 * logarithm))
-        shares = similarity / similarity.sum(axis=1, keepdims=True)
-        return float(entr(shares).sum(axis=1).mean() - np.log(perplexity))
-
-    low, high = np.log(typical) - 7, np.log(typical) + 7
-    return float(np.exp(brentq(excess, low, high, xtol=1e-4)))
-
-
 def mixtures(cells: NDArray[Any], cells_per_spot: int, size: int, seed: int = 0) -> Rows:
     """Return spots as they would lie in the cells' space, float32, (size, E).
 
@@ -207,24 +185,25 @@ def mixtures(cells: NDArray[Any], cells_per_spot: int, size: int, seed: int = 0)
     return ((means - means.mean(axis=0)) * stretch + centre).astype(np.float32)
 
 
-TODAY = Candidate("closest spot, states of cells", "closest")
-CHOSEN = Candidate("expected states, of mixtures", "expected", 10)
-HARD = Candidate("nearest states, of cells", "nearest")
+CHOSEN = Candidate("expected states", "expected")
+HARD = Candidate("nearest states", "nearest")
+CLOSEST = Candidate("closest spot", "closest")
 TYPES = Candidate("entropy of types", "entropy")
-MAIN = (HARD, TODAY, CHOSEN, TYPES)
+MAIN = (HARD, CLOSEST, CHOSEN, TYPES)
 CANDIDATES = (
     *MAIN,
     Candidate("effective number of types", "effective"),
+    Candidate("closest spot, wide (2.8)", "closest", width=2.8),
+    Candidate("closest expected", "closest expected"),
+    Candidate("expected, sharper (.05)", "expected", vagueness=0.05),
+    Candidate("expected, softer (.3)", "expected", vagueness=0.3),
+    Candidate("expected, 50 states", "expected", n_states=50),
+    Candidate("expected, 200 states", "expected", n_states=200),
+    Candidate("expected, 7 components", "expected", n_components=7),
     Candidate("nearest states, of mixtures", "nearest", 10),
-    Candidate("closest spot, cells, wide (2.8)", "closest", width=2.8),
     Candidate("closest spot, of mixtures", "closest", 10),
     Candidate("closest expected, of mixtures", "closest expected", 10),
     Candidate("any close spot, of mixtures (.7)", "any", 10, width=0.7),
-    Candidate("expected states, of cells", "expected"),
-    Candidate("expected, sharper (.05)", "expected", 10, vagueness=0.05),
-    Candidate("expected, softer (.3)", "expected", 10, vagueness=0.3),
-    Candidate("expected, 5 cells a spot", "expected", 5),
-    Candidate("expected, 50 states", "expected", 10, n_states=50),
-    Candidate("expected, 200 states", "expected", 10, n_states=200),
-    Candidate("expected, 7 components", "expected", 10, n_components=7),
+    Candidate("expected states, of mixtures", "expected", 10),
+    Candidate("expected, mixtures of 5 cells", "expected", 5),
 )

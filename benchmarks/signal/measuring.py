@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.signal.buying import foreseeing_spots, oracle_spots, random_spots
-from benchmarks.signal.candidates import CANDIDATES, CHOSEN, HARD, MAIN, TODAY, TYPES
+from benchmarks.signal.candidates import CANDIDATES, CHOSEN, CLOSEST, HARD, MAIN, TYPES
 from benchmarks.signal.forecasts import (
     SOURCES,
     Forecaster,
@@ -76,8 +76,8 @@ def _quantities(
         EMBEDDING: lambda section: section.embedding,
         "cell-type composition": rows_of(TYPES),
         "nearest state": rows_of(HARD),
-        "similarity to states of cells": rows_of(TODAY),
-        "shares of states of mixtures": rows_of(CHOSEN),
+        "similarity to cell states": rows_of(CLOSEST),
+        "shares of cell states": rows_of(CHOSEN),
     }
 
 

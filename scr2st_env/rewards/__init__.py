@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from scr2st_env.rewards.entropy import TypeEntropy as TypeEntropy
     from scr2st_env.rewards.information import InformationGain as InformationGain
     from scr2st_env.rewards.information import PredictionGain as PredictionGain
-    from scr2st_env.rewards.novelty import HardStates as HardStates
-    from scr2st_env.rewards.novelty import SoftStates as SoftStates
+    from scr2st_env.rewards.novelty import ExpectedStates as ExpectedStates
     from scr2st_env.rewards.released import ReleasedReward as ReleasedReward
+    from scr2st_env.rewards.states import HardStates as HardStates
+    from scr2st_env.rewards.states import SoftStates as SoftStates
     from scr2st_env.rewards.weights import PotentialReward as PotentialReward
     from scr2st_env.rewards.weights import RewardWeights as RewardWeights
     from scr2st_env.rewards.weights import make_reward as make_reward
@@ -27,8 +28,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "density": ["SpatialDensity"],
         "entropy": ["TypeEntropy"],
         "information": ["InformationGain", "PredictionGain"],
-        "novelty": ["HardStates", "SoftStates"],
+        "novelty": ["ExpectedStates"],
         "released": ["ReleasedReward"],
+        "states": ["HardStates", "SoftStates"],
         "weights": ["PotentialReward", "RewardWeights", "make_reward"],
     },
 )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
+from scr2st_env.cell_states import state_shares
 from scr2st_env.rewards.base import BatchedPotential, Potential, Setting, Term, shared_table
 
 if TYPE_CHECKING:
@@ -15,148 +15,23 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from scr2st_env.arrays import FloatArray, IntArray
+    from scr2st_env.arrays import IntArray
     from scr2st_env.rewards.base import Rows, SpotArray
 
-_ROWS_AT_ONCE = 65_536
-_FLOAT32_BITS = 24
 
+@dataclass(frozen=True)
+class ExpectedStates(Term):
+    """Expected number of cell states that the measured spots show.
 
-def nearest_states(embedding: FloatArray, states: FloatArray) -> NDArray[np.intp]:
-    """Return the index of the nearest cell state of each spot, (N,)."""
-    return np.concatenate(
-        [cdist(rows, states, "sqeuclidean").argmin(axis=1) for rows in _blocks(embedding)]
-    )
+    Phi(S) = sum_c [1 - prod_{i in S} (1 - p_ic)] / min(C, k), k spots in all
 
+    p_ic, the share of state c in spot i (:func:`scr2st_env.cell_states.state_shares`), is taken
+    as the probability that the spot shows the state. As its width goes to 0 it becomes
+    :class:`HardStates`. ``docs/rewards.md`` has the measurements by which it is the default.
 
-def state_similarity(embedding: FloatArray, states: FloatArray, bandwidth: float) -> FloatArray:
-    """Return exp(-|e_i - mu_c|^2 / (2 h^2)), float32, (N, C).
-
-    Rounded to a step of 2^-17 for 100 states, and of C / 2^24 in general, so that a float32 sum
-    over the states is exact in any order: on every machine, alone or in a batch, it is the same.
-
-    Parameters
+    References
     ----------
-    embedding
-        e, (N, E).
-    states
-        mu, (C, E).
-    bandwidth
-        h, in units of the embedding.
-    """
-    similarity = np.empty((len(embedding), len(states)), np.float32)
-    steps = 2.0 ** np.floor(_FLOAT32_BITS - np.log2(len(states)))
-    start = 0
-    for rows in _blocks(embedding):
-        exact = np.exp(-0.5 * cdist(rows, states, "sqeuclidean") / bandwidth**2)
-        similarity[start : start + len(rows)] = np.rint(exact * steps) / steps
-        start += len(rows)
-    return similarity
-
-
-def _blocks(embedding: FloatArray) -> list[FloatArray]:
-    starts = range(0, len(embedding), _ROWS_AT_ONCE)
-    return [embedding[start : start + _ROWS_AT_ONCE] for start in starts]
-
-
-def attainable_similarity(states: FloatArray, bandwidth: float, n_measured: int) -> float:
-    """Return the soft coverage of ``n_measured`` spots that sit exactly on cell states.
-
-    The states are chosen by greedy facility location, which is within 1 - 1/e of the best choice
-    (Nemhauser, Wolsey & Fisher 1978); with as many spots as states the coverage is 1. It depends
-    on the reference and the budget only.
-    """
-    if n_measured >= len(states):
-        return 1.0
-    similarity = state_similarity(states, states, bandwidth).astype(np.float64)
-    best = np.zeros(len(states))
-    for _ in range(n_measured):
-        coverage = np.maximum(best, similarity).mean(axis=1)
-        best = np.maximum(best, similarity[coverage.argmax()])
-    return float(best.mean())
-
-
-@dataclass(frozen=True)
-class HardStates(Term):
-    """Share of the cell states that are nearest to a measured spot.
-
-    Phi(S) = |{c : c is the nearest state of a spot in S}| / min(C, k), k spots in all.
-    """
-
-    name: ClassVar[str] = "hard_states"
-
-    def check(self, setting: Setting) -> None:
-        """Raise where the slide has no embedding in the reference's space."""
-        setting.embedding(self.name)
-
-    def bind(self, setting: Setting) -> Potential:
-        """Return the potential on one slide."""
-        return _HardStates(*self._tables(setting))
-
-    def bind_batched(self, setting: Setting, n_episodes: int) -> BatchedPotential:
-        """Return the potential of many episodes on one slide."""
-        return _BatchedHardStates(*self._tables(setting), n_episodes)
-
-    def _tables(self, setting: Setting) -> tuple[NDArray[np.intp], int, int]:
-        reference, embedding = setting.cell_reference(self.name), setting.embedding(self.name)
-        nearest = shared_table(
-            setting.slide,
-            ("nearest", reference),
-            lambda: nearest_states(embedding, reference.states),
-        )
-        return nearest, reference.n_states, min(reference.n_states, setting.n_measured)
-
-
-class _HardStates:
-    def __init__(self, nearest: NDArray[np.intp], n_states: int, attainable: int) -> None:
-        self._nearest = nearest  # (N,)
-        self._n_states = n_states
-        self._attainable = attainable
-
-    def reset(self, initial: IntArray) -> None:
-        self._is_covered = bytearray(self._n_states)
-        self._n_covered = 0
-        self.add(initial.tolist())
-
-    def add(self, spots: Sequence[int]) -> None:
-        for spot in spots:
-            state = self._nearest[spot]
-            if not self._is_covered[state]:
-                self._is_covered[state] = True
-                self._n_covered += 1
-        self.value = self._n_covered / self._attainable
-
-
-class _BatchedHardStates:
-    def __init__(
-        self, nearest: NDArray[np.intp], n_states: int, attainable: int, n_episodes: int
-    ) -> None:
-        self._nearest = nearest  # (N,)
-        self._attainable = attainable
-        self._is_covered = np.zeros((n_episodes, n_states), bool)
-        self._episodes = np.arange(n_episodes)
-
-    def reset(self, rows: Rows, initial: IntArray) -> None:
-        covered = np.zeros(self._is_covered.shape[1], bool)
-        covered[self._nearest[initial]] = True
-        self._is_covered[rows] = covered
-
-    def add(self, rows: Rows, spots: SpotArray) -> None:
-        self._is_covered[self._episodes[rows], self._nearest[spots]] = True
-
-    def values(self, rows: Rows) -> NDArray[np.float64]:
-        return self._is_covered[rows].sum(axis=1) / self._attainable
-
-
-@dataclass(frozen=True)
-class SoftStates(Term):
-    """Mean over the cell states of the similarity of the most similar measured spot.
-
-    Phi(S) = (1/C) sum_c max_{i in S} exp(-|e_i - mu_c|^2 / (2 h^2)) / a(k)
-
-    h is the reference's bandwidth and a(k) what k spots sitting on states attain
-    (:func:`attainable_similarity`); a spot between two states can serve both, so that Phi may
-    exceed 1 slightly, and 1 / a(k) never.
+    The form is that of El-Arini et al., Turning down the noise in the blogosphere, KDD 2009.
     """
 
     name: ClassVar[str] = "states"
@@ -167,58 +42,55 @@ class SoftStates(Term):
 
     def bind(self, setting: Setting) -> Potential:
         """Return the potential on one slide."""
-        return _SoftStates(*self._tables(setting))
+        return _ExpectedStates(*self._tables(setting))
 
     def bind_batched(self, setting: Setting, n_episodes: int) -> BatchedPotential:
         """Return the potential of many episodes on one slide."""
-        return _BatchedSoftStates(*self._tables(setting), n_episodes)
+        return _BatchedExpectedStates(*self._tables(setting), n_episodes)
 
-    def _tables(self, setting: Setting) -> tuple[FloatArray, float]:
+    def _tables(self, setting: Setting) -> tuple[NDArray[np.float64], int]:
         reference, embedding = setting.cell_reference(self.name), setting.embedding(self.name)
-        states, bandwidth = reference.states, reference.bandwidth
-        similarity = shared_table(
+        absences = shared_table(
             setting.slide,
-            ("similarity", reference),
-            lambda: state_similarity(embedding, states, bandwidth),
+            ("absences", reference),
+            lambda: 1 - state_shares(embedding, reference.states, reference.sharing_width),
         )
-        attainable = attainable_similarity(states, bandwidth, setting.n_measured)
-        return similarity, attainable * len(states)
+        return absences, min(reference.n_states, setting.n_measured)
 
 
-class _SoftStates:
-    def __init__(self, similarity: FloatArray, attainable: float) -> None:
-        self._similarity = similarity  # (N, C)
-        self._attainable = attainable  # summed over the states
-        self._ones = np.ones(similarity.shape[1], np.float32)
+class _ExpectedStates:
+    def __init__(self, absences: NDArray[np.float64], attainable: int) -> None:
+        self._absences = absences  # (N, C), 1 - p
+        self._attainable = attainable
+        self._ones = np.ones(absences.shape[1])
 
     def reset(self, initial: IntArray) -> None:
-        self._best = self._similarity[initial].max(axis=0, initial=0.0)
+        self._unseen = self._absences[initial].prod(axis=0)
         self.add([])
 
     def add(self, spots: Sequence[int]) -> None:
+        unseen = self._unseen
         for spot in spots:
-            self._best = np.maximum(self._best, self._similarity[spot])
-        self.value = float(np.dot(self._best, self._ones)) / self._attainable
+            unseen *= self._absences[spot]
+        self.value = (len(unseen) - float(np.dot(unseen, self._ones))) / self._attainable
 
 
-class _BatchedSoftStates:
-    def __init__(self, similarity: FloatArray, attainable: float, n_episodes: int) -> None:
-        self._similarity = similarity  # (N, C)
-        self._attainable = attainable  # summed over the states
-        self._ones = np.ones(similarity.shape[1], np.float32)
-        self._best = np.zeros((n_episodes, similarity.shape[1]), np.float32)
-        self._shown = np.empty_like(self._best)  # written over at every step
+class _BatchedExpectedStates:
+    def __init__(self, absences: NDArray[np.float64], attainable: int, n_episodes: int) -> None:
+        self._absences = absences  # (N, C), 1 - p
+        self._attainable = attainable
+        self._ones = np.ones(absences.shape[1])
+        self._unseen = np.ones((n_episodes, absences.shape[1]))
+        self._shown = np.empty_like(self._unseen)  # written over at every step
 
     def reset(self, rows: Rows, initial: IntArray) -> None:
-        self._best[rows] = self._similarity[initial].max(axis=0, initial=0.0)
+        self._unseen[rows] = self._absences[initial].prod(axis=0)
 
     def add(self, rows: Rows, spots: SpotArray) -> None:
-        shown = self._shown[: len(spots)]
-        self._similarity.take(spots, axis=0, out=shown, mode="clip")
-        if isinstance(rows, slice):
-            np.maximum(self._best, shown, out=self._best)
-        else:
-            self._best[rows] = np.maximum(self._best[rows], shown)
+        absences = self._shown[: len(spots)]
+        self._absences.take(spots, axis=0, out=absences, mode="clip")
+        self._unseen[rows] *= absences
 
     def values(self, rows: Rows) -> NDArray[np.float64]:
-        return self._best[rows].dot(self._ones).astype(np.float64) / self._attainable
+        unseen: NDArray[np.float64] = self._unseen[rows].dot(self._ones)
+        return (len(self._ones) - unseen) / self._attainable

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import cKDTree
 
+from scr2st_env.cell_states import nearest_states
 from scr2st_env.rewards.entropy import entropy
-from scr2st_env.rewards.novelty import nearest_states
 from scr2st_env.rewards.paying import CopiedRewards
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from scr2st_env.errors import InputError
 from scr2st_env.rewards.density import SpatialDensity
 from scr2st_env.rewards.entropy import TypeEntropy
 from scr2st_env.rewards.information import InformationGain, PredictionGain
-from scr2st_env.rewards.novelty import HardStates, SoftStates
+from scr2st_env.rewards.novelty import ExpectedStates
 from scr2st_env.rewards.released import ReleasedReward
+from scr2st_env.rewards.states import HardStates, SoftStates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,13 +33,15 @@ class RewardWeights:
     Parameters
     ----------
     states
-        Soft coverage of the reference's cell states (:class:`~scr2st_env.rewards.SoftStates`).
+        Cell states expected to be shown (:class:`~scr2st_env.rewards.ExpectedStates`).
     types
         Entropy of the cell types (:class:`~scr2st_env.rewards.TypeEntropy`).
     density
         Tissue within reach (:class:`~scr2st_env.rewards.SpatialDensity`).
     hard_states
-        Cell states seen, counted (:class:`~scr2st_env.rewards.HardStates`).
+        Cell states nearest to a spot, counted (:class:`~scr2st_env.rewards.HardStates`).
+    soft_states
+        Similarity of the closest spot to each state (:class:`~scr2st_env.rewards.SoftStates`).
     information
         Prior variance removed (:class:`~scr2st_env.rewards.InformationGain`).
     prediction
@@ -50,6 +53,7 @@ class RewardWeights:
     types: float = 1.0
     density: float = 1.0
     hard_states: float = 0.0
+    soft_states: float = 0.0
     information: float = 0.0
     prediction: float = 0.0
 
@@ -81,10 +85,11 @@ class RewardWeights:
     def terms(self) -> tuple[Term, ...]:
         """Return the terms whose weight is not 0."""
         terms = (
-            SoftStates(self.states),
+            ExpectedStates(self.states),
             TypeEntropy(self.types),
             SpatialDensity(self.density),
             HardStates(self.hard_states),
+            SoftStates(self.soft_states),
             InformationGain(self.information),
             PredictionGain(self.prediction),
         )
