@@ -1,7 +1,6 @@
 """The picture shows the tissue, the purchases in order, the round, coverage and what is left."""
 
 import importlib.util
-import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -308,19 +307,6 @@ def test_the_next_episode_begins_in_the_dark(slide: Slide) -> None:
     assert differ(dark, env.render()) > 0
     env.reset()
     assert np.array_equal(dark, env.render())
-
-
-@pytest.mark.parametrize("side", [32, 71])
-def test_a_frame_costs_some_milliseconds_at_most(side: int) -> None:
-    env = started(toy_slide(side=side).live(), budget=0.1)
-    env.render()
-    seconds = []
-    for spot in range(0, side * side, side * side // 50):
-        env.step(spot)
-        start = time.process_time()
-        env.render()
-        seconds.append(time.process_time() - start)
-    assert np.median(seconds) < 0.02  # 2 ms on an idle core
 
 
 def test_real_tissue_is_pictured_from_its_file(real_data: Path) -> None:

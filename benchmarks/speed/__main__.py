@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from tqdm import tqdm
 
+from benchmarks.speed.pictures import picture_rows
 from benchmarks.speed.rows import Row, markdown
 from benchmarks.speed.scale import scale_rows
 from benchmarks.speed.startup import startup_rows
@@ -42,6 +43,7 @@ def measure(effort: Effort, n_largest: int, n_cells: int) -> Iterator[Row]:
         ("single", partial(single_rows, effort)),
         ("width", partial(width_rows, effort)),
         ("batched", partial(batched_rows, effort)),
+        ("pictures", partial(picture_rows, effort.sizes, min(effort.sizes[0] // 10, 100))),
         ("tables", partial(table_rows, middle, n_cells, effort.repetitions)),
         ("scale", partial(scale_rows, n_largest, middle, effort.n_steps)),
     ]

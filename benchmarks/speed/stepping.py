@@ -175,13 +175,16 @@ def width_rows(effort: Effort) -> Iterator[Row]:
         sense="at most",
         bar=1.1,
     )
-    for n_features, n_steps in ((64, effort.n_steps // 10), (1_536, effort.n_steps // 100)):
+    for n_features, n_steps, bar in (
+        (64, effort.n_steps // 10, None),
+        (1_536, effort.n_steps // 100, 0.8),
+    ):
         yield compare(
             f"copy of the features / full, N = {middle:,}, D = {n_features:,}",
             make(n_steps, n_features=n_features, observation="full"),
             _copying(middle, n_features, n_steps),
             effort.repetitions,
-            bar=0.8,
+            bar=bar,
         )
 
 

@@ -89,7 +89,10 @@ class _BatchedExpectedStates:
     def add(self, rows: Rows, spots: SpotArray) -> None:
         absences = self._shown[: len(spots)]
         self._absences.take(spots, axis=0, out=absences, mode="clip")
-        self._unseen[rows] *= absences
+        if isinstance(rows, slice):  # a[:] *= b would copy a onto itself
+            np.multiply(self._unseen, absences, out=self._unseen)
+        else:
+            self._unseen[rows] *= absences
 
     def values(self, rows: Rows) -> NDArray[np.float64]:
         unseen: NDArray[np.float64] = self._unseen[rows].dot(self._ones)
