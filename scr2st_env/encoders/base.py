@@ -68,23 +68,63 @@ def register_encoder(name: str, factory: Callable[[], PatchEncoder]) -> None:
     _FACTORIES[name] = factory
 
 
-def get_encoder(name: str) -> PatchEncoder:
+def get_encoder(
+    name: str, *, device: str = "auto", batch_size: int = 64, download: bool = False
+) -> PatchEncoder:
     """Return the encoder of that name.
 
     Parameters
     ----------
     name
-        ``"histology-v1"``, or a name given to :func:`register_encoder`.
+        ``"histology-v1"``, which needs no weights; a pathology model: ``"uni"``, ``"uni2-h"``,
+        ``"conch"``, ``"virchow2"``, ``"h-optimus-0"``, ``"h-optimus-1"``, ``"phikon"``,
+        ``"phikon-v2"``; ``"timm:resnet50"`` or any other model of timm, ``"timm:owner/name"``;
+        ``"hf:facebook/dinov2-small"`` or any other vision model of transformers; a file that
+        :func:`scr2st_env.encoders.train_encoder` saved; or a name given to
+        :func:`register_encoder`. After ``hf:`` and ``timm:`` a folder may be named.
+    device
+        ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda"``, ... Networks only, like what
+        follows.
+    batch_size
+        Patches at a time.
+    download
+        Fetch weights that are not in the Hugging Face cache. Without it nothing goes over the
+        network.
 
     Returns
     -------
     PatchEncoder
+        A network's name ends in a digest of its weights and of what is done with its input.
 
     Raises
     ------
     InputError
-        If there is no such encoder; the message lists those that exist.
+        If there is no such encoder, or its library or weights are missing; the message says how
+        to get them.
     """
-    if name not in _FACTORIES:
-        raise InputError(f"no patch encoder is named {name!r}; there is {', '.join(_FACTORIES)}")
-    return _FACTORIES[name]()
+    if name in _FACTORIES:
+        return _FACTORIES[name]()
+    from scr2st_env.encoders.pathology import PATHOLOGY_MODELS, pathology_encoder
+
+    if name in PATHOLOGY_MODELS:
+        return pathology_encoder(name, device=device, batch_size=batch_size, download=download)
+    library, colon, model = name.partition(":")
+    if colon and library == "timm":
+        from scr2st_env.encoders.timm_models import timm_encoder
+
+        return timm_encoder(name, model, device=device, batch_size=batch_size, download=download)
+    if colon and library == "hf":
+        from scr2st_env.encoders.huggingface import huggingface_encoder
+
+        return huggingface_encoder(
+            name, model, device=device, batch_size=batch_size, download=download
+        )
+    if name.endswith(".safetensors"):
+        from scr2st_env.encoders.trained import load_encoder
+
+        return load_encoder(name, device=device, batch_size=batch_size)
+    known = ", ".join([*_FACTORIES, *PATHOLOGY_MODELS])
+    raise InputError(
+        f"no patch encoder is named {name!r}; there is {known}, timm:MODEL, hf:OWNER/NAME, and "
+        "FILE.safetensors"
+    )

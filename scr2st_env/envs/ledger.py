@@ -67,6 +67,7 @@ class Ledger:
         self._picks[: self._n_initial] = setting.initial
         self.spent = 0
         self.in_round = 0
+        self._budget = setting.budget
         self.is_over = self.n_available == 0
         done = np.arange(setting.budget + 1)
         self.remaining_shares = (1 - done / setting.budget).astype(np.float32)
@@ -97,7 +98,7 @@ class Ledger:
             self.mask[spot] = 1
             self.purchases.append(spot)
             self._pending.append(spot)
-        self.is_over = self.spent == self.setting.budget or self.n_available == 0
+        self.is_over = self.spent == self._budget or self.n_available == 0
         return is_bought
 
     def close_round(self) -> list[int]:

@@ -155,6 +155,7 @@ class SpotSamplingEnv(PlainSpec, gymnasium.Env[dict[str, Any], np.int64]):
         self.observation_space = self.rules.layout.space
         self.action_space = self.rules.action_space
         self._write, self._spot = self.rules.layout.write, self.rules.spot
+        self._info_mask, self._privileged = info_mask, self.rules.reward.privileged
         self._bound: dict[int, BoundReward] = {}
         self._ledger: Ledger | None = None
         self._payer: BoundReward | None = None
@@ -302,12 +303,10 @@ class SpotSamplingEnv(PlainSpec, gymnasium.Env[dict[str, Any], np.int64]):
             "wasted": wasted,
             "reward_terms": parts,
         }
-        if self.rules.info_mask:
+        if self._info_mask:
             info["action_mask"] = ledger.available.astype(bool)
-        kept_from_agents = self.rules.reward.privileged
-        if kept_from_agents:
-            info["privileged"] = {name: parts[name] for name in parts if name in kept_from_agents}
-            info["reward_terms"] = {
-                name: parts[name] for name in parts if name not in kept_from_agents
-            }
+        if self._privileged:
+            kept = parts.keys() & self._privileged
+            info["privileged"] = {name: parts[name] for name in parts if name in kept}
+            info["reward_terms"] = {name: parts[name] for name in parts if name not in kept}
         return info

@@ -85,14 +85,15 @@ class _TypeEntropy:
         self.add([])
 
     def add(self, spots: Sequence[int]) -> None:
+        sums = self._sums
         for spot in spots:
-            self._sums += self._types[spot]
-        self._n_measured += len(spots)
-        self.value = self._entropy() / self._most if self._n_measured else 0.0
-
-    def _entropy(self) -> float:
-        weighted = float(np.dot(self._sums, np.log(self._sums)))
-        return max(0.0, log(self._n_measured) - weighted / self._n_measured)
+            sums += self._types[spot]
+        self._n_measured = n_measured = self._n_measured + len(spots)
+        if n_measured:
+            surprise = log(n_measured) - float(np.dot(sums, np.log(sums))) / n_measured
+            self.value = surprise / self._most if surprise > 0 else 0.0
+        else:
+            self.value = 0.0
 
 
 class _BatchedTypeEntropy:
