@@ -88,8 +88,12 @@ def _check_agent(config: BenchmarkConfig, study: Study, folds: list[Fold], spec:
             "is one of prediction; name 'oracle' instead"
         )
     player = make_buyer(spec, Path(), [], Kernel())
-    if spec == config.primary_agent and getattr(player, "is_oracle", False):
-        raise InputError(f"primary_agent {spec!r} is an oracle, an upper bound; name an agent")
+    for field, named in (
+        ("primary_agent", [config.primary_agent]),
+        ("primary_against", config.primary_against),
+    ):
+        if spec in named and getattr(player, "is_oracle", False):
+            raise InputError(f"{field} {spec!r} is an oracle, an upper bound; name an agent")
     _check_origin(study, folds, spec, getattr(player, "record", None))
 
 

@@ -65,8 +65,8 @@ class BenchmarkConfig(BaseModel):
     n_states: int = Field(100, ge=2, description="Cell states of the reference.")
     agents: list[str] = Field(
         ["random", "grid", "farthest", "design"],
-        description="'random', 'grid', 'farthest', 'design', 'design:fitted', 'oracle', "
-        "'learned:reward', 'learned:prediction', 'module:Class' or the path of a saved agent.",
+        description="Names of docs/agents.md, 'design:fitted', 'oracle', 'learned:reward', "
+        "'learned:prediction', 'module:Class' or the path of a saved agent.",
     )
     budgets: list[Share] = Field(
         [0.05, 0.1, 0.2], description="Shares of all spots of a slide that agents may buy."
@@ -95,8 +95,11 @@ class BenchmarkConfig(BaseModel):
     training_seed: int = Field(
         0, ge=0, description="Seed of the training of learned agents and of judges that draw."
     )
-    primary_agent: str = Field(
-        "design", description="Agent of the one primary contrast with the random agent."
+    primary_agent: str = Field("design", description="Agent of the one primary contrast.")
+    primary_against: list[str] = Field(
+        ["random"],
+        min_length=1,
+        description="What it is compared with: the best of these agents, by the primary judge.",
     )
     primary_judge: str = Field("gp", description="Judge of the primary contrast.")
     primary_budget: Share = Field(0.1, description="Budget of the primary contrast and the maps.")
@@ -114,6 +117,12 @@ class BenchmarkConfig(BaseModel):
             raise ValueError(
                 f"primary_agent {self.primary_agent!r} must be one of agents, and not 'random'"
             )
+        rivals = set(self.agents) - {self.primary_agent}
+        for name in self.primary_against:
+            if name not in rivals:
+                raise ValueError(
+                    f"primary_against {name!r} must be one of agents, and not primary_agent"
+                )
         for field in ("agents", "judges", "budgets", "sections", "test_slides", "slides"):
             values = getattr(self, field)
             if len(set(values)) < len(values):

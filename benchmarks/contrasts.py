@@ -1,4 +1,4 @@
-"""Every agent against random buying: intervals, tests, families of tests, and verdicts."""
+"""Every agent against random buying, and one against its best rival: intervals, tests, verdicts."""
 
 from __future__ import annotations
 
@@ -41,8 +41,10 @@ def contrasts(results: Results) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per agent, budget, judge and headline metric: difference (mean over patients),
-        low and high (t interval), p (t test, which matches the interval), p_sign_flip,
+        One row per agent, budget, judge and headline metric, against random buying; and, where
+        ``primary_against`` names other agents, a first row for the primary contrast with the best
+        of them. Columns agent, against, budget, judge, metric, difference (mean over patients), low
+        and high (t interval), p (t test, which matches the interval), p_sign_flip,
         bootstrap_low and bootstrap_high, family (``"primary"``: the one contrast named beforehand;
         ``"prediction"``: all others of the primary judge; ``"reward"``: all of the reward; empty:
         other judges, and oracles, which are in no family), family_size, p_holm (over the family),
@@ -50,7 +52,7 @@ def contrasts(results: Results) -> pd.DataFrame:
         columns are empty and the verdict says so.
     """
     means = patient_means(results.scores)
-    rows: list[dict[str, Any]] = []
+    rows = _against_the_best_rival(results, means)
     for judge, metric in headlines(results):
         chosen = means[(means["judge"] == judge) & (means["metric"] == metric)]
         wide = chosen.pivot_table(index="patient", columns=["agent", "budget"], values="value")
@@ -58,7 +60,8 @@ def contrasts(results: Results) -> pd.DataFrame:
             for agent in results.config.agents:
                 if agent == BASELINE:
                     continue
-                row = {"agent": agent, "budget": budget, "judge": judge, "metric": metric}
+                row: dict[str, Any] = {"agent": agent, "against": BASELINE}
+                row |= {"budget": budget, "judge": judge, "metric": metric}
                 row |= {"oracle": agent in results.oracles}
                 row |= {"family": _family(results, row)}
                 difference = (wide[agent, budget] - wide[BASELINE, budget]).to_numpy()
@@ -74,6 +77,26 @@ def contrasts(results: Results) -> pd.DataFrame:
     return table
 
 
+def against_random(results: Results) -> pd.DataFrame:
+    """Return the contrasts with random buying alone, one per agent, budget, judge and metric."""
+    table = contrasts(results)
+    return table[table["against"] == BASELINE]
+
+
+def _against_the_best_rival(results: Results, means: pd.DataFrame) -> list[dict[str, Any]]:
+    """Compare the primary agent with its best rival: the better the rival, the harder it is."""
+    config = results.config
+    if config.primary_against == [BASELINE]:
+        return []
+    asked = {"budget": config.primary_budget, "judge": config.primary_judge, "metric": PREDICTION}
+    chosen = means[(means[list(asked)] == pd.Series(asked)).all(axis=1)]
+    wide = chosen.pivot_table(index="patient", columns="agent", values="value")
+    rival = str(wide[config.primary_against].mean().idxmax())
+    row = {"agent": config.primary_agent, "against": rival, **asked}
+    difference = (wide[config.primary_agent] - wide[rival]).to_numpy()
+    return [row | {"oracle": False, "family": PRIMARY} | _inference(difference)]
+
+
 def _family(results: Results, row: Mapping[str, Any]) -> str:
     config = results.config
     if row["oracle"]:
@@ -82,8 +105,9 @@ def _family(results: Results, row: Mapping[str, Any]) -> str:
         return "reward"
     if row["judge"] != config.primary_judge or row["metric"] != PREDICTION:
         return ""
-    asked = (row["agent"], row["budget"]) == (config.primary_agent, config.primary_budget)
-    return PRIMARY if asked else "prediction"
+    asked = (config.primary_agent, config.primary_budget, [BASELINE])
+    is_asked = (row["agent"], row["budget"], config.primary_against) == asked
+    return PRIMARY if is_asked else "prediction"
 
 
 def _inference(difference: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, Any]:

@@ -64,6 +64,7 @@ def same(study: Study) -> Study:
         (same, {"agents": ["random", "design", "nope"]}, "there is no agent 'nope'"),
         (same, {"agents": ["random", "design", "reward-oracle"]}, "name 'oracle' instead"),
         (same, {"primary_agent": "oracle"}, "primary_agent 'oracle' is an oracle"),
+        (same, {"primary_against": ["random", "oracle"]}, "primary_against 'oracle' is an oracle"),
         (
             same,
             {

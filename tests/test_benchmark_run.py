@@ -424,6 +424,7 @@ def test_packaged_configurations_are_valid(name: str) -> None:
         ("budget = 0.1", "budget: extra inputs"),
         ("seeds = '3'", "seeds: input should be a valid integer"),
         ("primary_budget = 0.07", "is not among budgets"),
+        ('primary_against = ["somebody"]', "primary_against 'somebody' must be one of agents"),
         ("protocol = 'other'", "protocol: input should be"),
         ("seeds = ", "is not TOML"),
     ],

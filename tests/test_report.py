@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from benchmarks import BenchmarkConfig, Results, print_table, write_markdown, write_report
-from benchmarks.contrasts import _verdict, contrasts
+from benchmarks.contrasts import _verdict, against_random, contrasts
 from benchmarks.evidence import gains, patient_means, section_differences, summary
-from benchmarks.report.content import words
+from benchmarks.report.content import budget_rows, words
 from benchmarks.report.style import COLOURS, SPARE, agent_name, colours
 from benchmarks.report.table import headline, scoreboard
 from benchmarks.statistics import holm, sign_flip_test, t_interval, t_test
@@ -135,6 +135,27 @@ def test_every_question_is_a_family_and_holm_covers_each(results: Results) -> No
     primary = table[table["family"] == "primary"].iloc[0]
     assert (primary["agent"], primary["budget"], primary["judge"]) == ("design", 0.1, "gp")
     assert primary["p_holm"] == primary["p"]
+
+
+def test_the_primary_rival_can_be_the_better_of_several(tmp_path: Path) -> None:
+    rivals = ["random", "learned:reward"]  # random is the better one: the other one loses .015
+    primary = contrasts(fake_results(tmp_path, primary_against=rivals)).query("family == 'primary'")
+    assert primary[["agent", "against"]].to_numpy().tolist() == [["design", "random"]]
+    alone = contrasts(fake_results(tmp_path)).query("family == 'primary'").iloc[0]
+    assert primary.iloc[0]["difference"] == alone["difference"]
+    results = fake_results(tmp_path, primary_agent="learned:reward", primary_against=["design"])
+    table = contrasts(results)
+    row = table.query("family == 'primary'").iloc[0]
+    means = patient_means(results.scores).query("judge == 'gp' and budget == 0.1")
+    wide = means.pivot_table(index="patient", columns="agent", values="value")
+    assert row["difference"] == pytest.approx((wide["learned:reward"] - wide["design"]).mean())
+    assert row["verdict"] == "worse"
+    assert len(against_random(results)) == len(table) - 1
+    assert table.query("family == 'prediction'")["family_size"].unique().tolist() == [6]
+    assert "minus A-optimal design at 10%" in headline(results)
+    _, lines = budget_rows(results, "gp")
+    assert any("difference to A-optimal design" in line[1] for line in lines)
+    assert len(scoreboard(results)) == len(AGENTS)
 
 
 def test_both_tests_stand_side_by_side(results: Results) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from benchmarks.config import BenchmarkConfig
     from benchmarks.results import Results
 
 
@@ -68,6 +69,7 @@ def words(results: Results) -> dict[str, Any]:
         "others": _other_judges(results),
         "families": contrasts(results).groupby("family")["family_size"].first().to_dict(),
         "sections": _sections(results),
+        "rivals": [agent_name(agent, config) for agent in config.primary_against],
         "patients": n_patients(results),
         "slides": int(results.scores["slide"].nunique()),
         "inference": n_patients(results) >= MIN_PATIENTS,
@@ -91,7 +93,7 @@ def budget_rows(results: Results, judge: str) -> tuple[list[str], list[list[str]
     rows = [
         [
             f"{row['budget']:.0%}",
-            agent_name(row["agent"], config),
+            _compared(row, config),
             f"{row['difference']:+.4f}",
             *(_evidence(row, adjusted) if inference else ()),
             row["verdict"] + (" (primary)" if row["family"] == PRIMARY else ""),
@@ -100,6 +102,11 @@ def budget_rows(results: Results, judge: str) -> tuple[list[str], list[list[str]
     ]
     shown = evidence if inference else []
     return ["Budget", "Agent", "Difference to random", *shown, "Verdict"], rows
+
+
+def _compared(row: Mapping[Any, Any], config: BenchmarkConfig) -> str:
+    agent, against = (agent_name(row[side], config) for side in ("agent", "against"))
+    return agent if row["against"] == BASELINE else f"{agent}, difference to {against}"
 
 
 def _evidence(row: Mapping[Any, Any], adjusted: bool) -> list[str]:

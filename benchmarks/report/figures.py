@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from benchmarks.contrasts import contrasts
+from benchmarks.contrasts import against_random
 from benchmarks.evidence import (
     BASELINE,
     PREDICTION,
@@ -49,7 +49,7 @@ def budget_curves(results: Results) -> Figure:
     boards = list(headlines(results))
     figure, panels = _panels(len(boards), height=3.5)
     means = patient_means(results.scores)
-    table = contrasts(results)
+    table = against_random(results)
     for panel, (judge, metric) in zip(panels, boards, strict=True):
         if metric == PREDICTION and panel is not panels[0]:
             panel.sharey(panels[0])
@@ -131,7 +131,7 @@ def patient_differences(results: Results) -> Figure:
     boards = list(headlines(results))
     agents = [agent for agent in config.agents if agent != BASELINE]
     figure, panels = _panels(len(boards), height=1.3 + 0.42 * len(agents), share_y=True)
-    table = contrasts(results)
+    table = against_random(results)
     differences = section_differences(results)
     differences = differences[differences["budget"] == config.primary_budget]
     patients = sorted(differences["patient"].unique())

@@ -21,7 +21,7 @@ COLOURS = {
     "oracle": "#000000",
     "reward-oracle": "#000000",
 }
-SPARE = ("#009E73", "#CC79A7", "#B8A200", "#8B4513", "#6A3D9A")
+SPARE = ("#B8A200", "#8B4513", "#6A3D9A", "#88CCEE", "#44AA99", "#999933", "#882255", "#332288")
 MARKERS = {
     "random": "o",
     "grid": "s",
@@ -40,6 +40,19 @@ NAMES = {
     "design:fitted": "A-optimal, fitted kernel",
     "learned:reward": "Learned (reward)",
     "learned:prediction": "Learned (prediction)",
+    "k-center": "k-center",
+    "k-means": "k-means",
+    "typiclust": "TypiClust",
+    "facility-location": "Facility location",
+    "geosketch": "Geometric sketch",
+    "leverage": "Leverage scores",
+    "mutual-information": "Mutual information",
+    "mutual-information:fitted": "Mutual information, fitted kernel",
+    "ensemble-uncertainty": "Ensemble uncertainty",
+    "posterior-sampling": "Posterior sampling",
+    "posterior-sampling:fitted": "Posterior sampling, fitted kernel",
+    "scrl": "SCRL",
+    "scrl-released": "SCRL as released",
     "oracle": "Oracle (upper bound)",
     "reward-oracle": "Reward oracle (upper bound)",
 }

@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from benchmarks.buying import ENVIRONMENT
-from benchmarks.contrasts import contrasts
+from benchmarks.contrasts import against_random, contrasts
 from benchmarks.evidence import (
     BASELINE,
     MISSION,
@@ -38,9 +38,9 @@ def headline(results: Results) -> str:
     """Return the primary contrast as one sentence."""
     config = results.config
     row = contrasts(results).query("family == 'primary'").iloc[0]
-    who = agent_name(config.primary_agent, config)
+    who, rival = (agent_name(row[side], config) for side in ("agent", "against"))
     question = (
-        f"{who} minus Random at {config.primary_budget:.0%}, {judge_name(config.primary_judge)}: "
+        f"{who} minus {rival} at {config.primary_budget:.0%}, {judge_name(config.primary_judge)}: "
         f"{row['difference']:+.4f} in Pearson r per gene"
     )
     if row["patients"] < MIN_PATIENTS:
@@ -68,7 +68,7 @@ def scoreboard(results: Results) -> pd.DataFrame:
     own = gains(results).query(
         "judge == @config.primary_judge and budget == @config.primary_budget"
     )
-    compared = contrasts(results).query(
+    compared = against_random(results).query(
         "judge == @config.primary_judge and budget == @config.primary_budget"
     )
     table = own.set_index("agent")[["budget_saving", "bound", "oracle_gap_closed"]]

@@ -36,8 +36,8 @@ included. These machines are shared and noisy, so read a ratio with its range.
 What limits a step of one environment is the number of NumPy calls, each of which costs as much as \
 a dozen lines of Python whatever the size of its arrays: two for the masks, three for the states, \
 four for the types. Compiled kernels would join them, at the price of a compiler or of seconds at \
-the first start, and were not added. What limits the batched one is memory: at 5,000 spots it hands \
-out ten megabytes at every step, which `copy=False` spares.
+the first start, and were not added. What limits the batched one is memory: at 5,000 spots it \
+hands out ten megabytes at every step, which `copy=False` spares.
 """
 
 
