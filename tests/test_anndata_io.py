@@ -291,7 +291,7 @@ def test_spot_names_must_be_unique() -> None:
 def test_an_object_without_a_single_library_needs_a_name() -> None:
     adata = section()
     del adata.uns["spatial"]
-    with pytest.raises(InputError, match="name=..."):
+    with pytest.raises(InputError, match=r"name=\.\.\."):
         Slide.from_anndata(adata)
     assert Slide.from_anndata(adata, name="mine").name == "mine"
 
