@@ -45,8 +45,10 @@ class SpotSamplingVecEnv(VecEnv):
     """
 
     def __init__(self, num_envs: int = 1, **arguments: Any) -> None:
-        settings = {"info_mask": False, **arguments, "autoreset_mode": "SameStep"}
-        self.envs = SpotSamplingVectorEnv(num_envs, **settings)
+        # Said here, so that nobody else can: rollout buffers keep what a step returned.
+        self.envs = SpotSamplingVectorEnv(
+            num_envs, autoreset_mode="SameStep", copy=True, **{"info_mask": False, **arguments}
+        )
         super().__init__(
             num_envs, self.envs.single_observation_space, self.envs.single_action_space
         )

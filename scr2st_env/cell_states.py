@@ -112,8 +112,11 @@ def sharing_width(cells: FloatArray, states: FloatArray, shared_by: float = SHAR
     def excess(log_width: float) -> float:
         return float(entr(_softmax(squares, np.exp(log_width))).sum(axis=1).mean() - wanted)
 
-    middle = np.log(typical)
-    return float(np.exp(brentq(excess, middle - 7, middle + 7, xtol=1e-6)))
+    # Forty times narrower than the smallest gap, no state but the nearest takes part.
+    narrowest = float(np.log(np.sqrt(squares[squares > 0].min()) / 40))
+    if excess(narrowest) >= 0:  # cells exactly halfway between states are shared at any width
+        return float(np.exp(narrowest))
+    return float(np.exp(brentq(excess, narrowest, np.log(typical) + 7, xtol=1e-6)))
 
 
 def _softmax(squares: NDArray[np.float64], width: float) -> NDArray[np.float64]:

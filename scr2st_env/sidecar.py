@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -33,6 +34,7 @@ FORMAT = 1  # raise it when what is read from a file, or how it is kept, changes
 MAPPED_FROM = 2**20  # bytes; a mapped array holds a file descriptor, so small ones are read
 _MANIFEST = "manifest.json"
 _BUILDING = ".building-"
+_NAME = re.compile("[0-9a-f]{64}")  # of a folder, as _key makes it
 _ABANDONED_AFTER = 86_400.0  # seconds without a writer finishing
 _DAMAGES = (OSError, ValueError, KeyError, TypeError)  # what reading a broken folder can raise
 _CLOCK_TICK = 0.02  # seconds; file times move in steps of up to 10 ms
@@ -226,8 +228,8 @@ def _sweep(home: Path) -> None:
         try:
             if folder.name.startswith(_BUILDING):
                 is_rubbish = time.time() - folder.stat().st_mtime > _ABANDONED_AFTER
-            else:
-                is_rubbish = not _is_current(folder)
+            else:  # what we did not name is somebody's, whatever it holds
+                is_rubbish = bool(_NAME.fullmatch(folder.name)) and not _is_current(folder)
         except OSError:
             continue  # swept by another process at this moment
         if is_rubbish:

@@ -23,7 +23,7 @@ from scr2st_env import (
     SpotSamplingEnv,
     SpotSamplingVectorEnv,
 )
-from scr2st_env.rewards import SpatialDensity
+from scr2st_env.rewards import SpatialDensity, Term
 
 NAN, INF = float("nan"), float("inf")
 SLIDE, REFERENCE = toy_slide(), toy_reference()
@@ -37,6 +37,13 @@ class Row:
     call: Callable[[], Any]
     says: tuple[str, ...]
     raises: type[Exception] = InputError
+
+
+class Nameless(Term):
+    """A term whose author forgot its name."""
+
+    def bind(self, setting: Any) -> Any:
+        raise NotImplementedError
 
 
 def env(**arguments: Any) -> SpotSamplingEnv:
@@ -375,6 +382,13 @@ REWARDS = {
     "an unknown preset": Row(lambda: env(reward="relased"), ("'relased'", "'released'")),
     "a number for weights": Row(lambda: env(reward=5), ("reward must be", "RewardWeights", "5")),
     "a term that is none": Row(lambda: env(terms=["density"]), ("'density'", "scr2st_env.Term")),
+    "the class of a term": Row(
+        lambda: env(terms=[SpatialDensity]), ("SpatialDensity", "an instance of a subclass")
+    ),
+    "a term whose weight is text": Row(
+        lambda: SpatialDensity("much"), ("'density'", "number >= 0", "'much'")
+    ),
+    "a term without a name": Row(Nameless, ("Nameless has no name", "give it one")),
     "a term twice": Row(lambda: env(terms=[SpatialDensity()]), ("distinct names", "'density'")),
     "a negative term": Row(lambda: SpatialDensity(-1.0), ("'density'", "number >= 0", "-1.0")),
     "a term beside the published formula": Row(

@@ -258,6 +258,22 @@ class TestErrors:
         with pytest.raises(scr2st_env.InputError, match=complaint):
             envs.step(np.array(actions))
 
+    @pytest.mark.parametrize("seed", [np.int64(3), 3.0, "ab"])
+    def test_a_wrong_seed(self, envs: SpotSamplingVectorEnv, seed: Any) -> None:
+        with pytest.raises(scr2st_env.InputError, match="Python int or a list of 2"):
+            envs.reset(seed=seed)
+
+    @pytest.mark.parametrize(
+        ("options", "complaint"),
+        [
+            (["slide"], "options must be a dict of .*'reset_mask'.*got list"),
+            ({"mask": 1}, "unknown reset option 'mask'; options are .*'reset_mask'"),
+        ],
+    )
+    def test_wrong_options(self, envs: SpotSamplingVectorEnv, options: Any, complaint: str) -> None:
+        with pytest.raises(scr2st_env.InputError, match=complaint):
+            envs.reset(options=options)
+
     def test_as_many_seeds_as_sub_environments(self, envs: SpotSamplingVectorEnv) -> None:
         with pytest.raises(scr2st_env.InputError, match="3 seeds for 2"):
             envs.reset(seed=[1, 2, 3])

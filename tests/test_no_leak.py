@@ -6,6 +6,7 @@ One exception, on files of the archive: spots that failed sequencing are not for
 import gc
 import types
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from scr2st_env import RewardWeights, Slide, SpotSamplingEnv
 REFERENCE = toy_reference()
 SLIDES = [toy_slide("one", 6, 1), toy_slide("two", 5, 2)]
 BUDGET = 9
-PUBLIC_TERMS = RewardWeights(hard_states=1.0, information=1.0)
-ALL_TERMS = RewardWeights(hard_states=1.0, information=1.0, prediction=1.0)
+PUBLIC_TERMS = RewardWeights(hard_states=1.0, soft_states=1.0, information=1.0)
+ALL_TERMS = replace(PUBLIC_TERMS, prediction=1.0)
 
 
 def resequenced(slide: Slide, measured: Sequence[int], seed: int = 99) -> Slide:

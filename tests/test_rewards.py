@@ -75,6 +75,12 @@ BOUND = {term.name: term.bind(setting_of()) for term in TERMS}
 names = pytest.mark.parametrize("name", list(BOUND))
 
 
+def toy_width(cells: Any) -> float:
+    """The width at which typical ones of these cells are shared."""
+    labels = ["a", *["b"] * (len(cells) - 1)]
+    return CellReference.make(cells, labels, n_states=20).sharing_width
+
+
 class TestTwins:
     """Each potential against its equation, written once more without any cleverness."""
 
@@ -113,6 +119,20 @@ class TestTwins:
             np.testing.assert_allclose(shares.sum(axis=1), 1.0)
             perplexity = np.exp(stats.entropy(shares, axis=1).mean())
             assert perplexity == pytest.approx(1 + 30 * shared_by, rel=1e-3)
+
+    def test_a_cell_far_from_all_others_leaves_the_width_to_them(self) -> None:
+        cells = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+        far = cells.copy()
+        far[0] *= 1e6
+        widths = [toy_width(each) for each in (cells[1:], far)]
+        assert widths[1] == pytest.approx(widths[0], rel=0.2)
+
+    def test_cells_halfway_between_states_have_a_width(self) -> None:
+        cells, states = np.array([[-1.0], [0.0], [1.0]]), np.array([[-1.0], [1.0]])
+        width = sharing_width(cells, states)
+        np.testing.assert_allclose(
+            state_shares(cells, states, width), [[1, 0], [0.5, 0.5], [0, 1]], atol=1e-12
+        )
 
     def test_a_single_state_is_shown_by_any_spot(self) -> None:
         assert sharing_width(REFERENCE.embedding[:1], REFERENCE.embedding[:1]) == 1.0

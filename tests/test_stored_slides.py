@@ -186,6 +186,14 @@ def test_arrays_of_files_that_are_gone_are_swept(path: Path, tmp_path: Path, cac
         Slide.from_anndata(path)
 
 
+def test_folders_of_others_are_left_alone(path: Path, cache: Path) -> None:
+    theirs = cache / "website"
+    theirs.mkdir(parents=True)
+    (theirs / "manifest.json").write_text('{"name": "website"}', "utf-8")
+    Slide.from_anndata(path)
+    assert (theirs / "manifest.json").exists()
+
+
 def truncate(folder: Path) -> None:
     file = folder / "public.features.npy"
     os.truncate(file, file.stat().st_size // 2)

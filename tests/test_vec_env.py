@@ -84,6 +84,12 @@ def test_options_are_for_all() -> None:
         envs.reset()
 
 
+@pytest.mark.parametrize("settled", ["autoreset_mode", "copy"])
+def test_what_stable_baselines3_settles_is_not_for_the_caller(settled: str) -> None:
+    with pytest.raises(TypeError, match=f"multiple values for keyword argument '{settled}'"):
+        _both(budget=2, **{settled: None})
+
+
 def test_pictures_and_what_is_refused() -> None:
     envs, _ = _both(budget=2, render_mode="rgb_array")
     envs.reset()

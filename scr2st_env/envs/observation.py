@@ -57,21 +57,21 @@ class ObservationLayout:
     def _spaces(self) -> dict[str, spaces.Space[Any]]:
         share = spaces.Box(0, 1, (1,), np.float32)
         entries: dict[str, spaces.Space[Any]] = {"remaining": share, "round": share}
-        if self.mode == "full":
+        if self._is_full:
             entries["coordinates"] = spaces.Box(0, 1, (self.n_rows, 2), np.float32)
             if self.n_features:
                 entries["features"] = _any_float(self.n_rows, self.n_features)
         else:
             entries["slide"] = spaces.Discrete(self.n_slides)
-        if self.mode != "picks":
+        if self._shows_masks:
             entries["mask"] = spaces.MultiBinary(self.n_rows)
             entries["available"] = spaces.MultiBinary(self.n_rows)
         if self.shows_picks:
             entries["picks"] = spaces.Box(-1, self.n_rows - 1, (self.n_picks,), np.int32)
         if self.feedback:
-            n_measured = self.n_rows if self.mode == "full" else self.n_picks
+            n_measured = self.n_rows if self._is_full else self.n_picks
             entries["measured"] = _any_float(n_measured, self.width)
-        if self.feedback and self.mode == "full":
+        if self.feedback and self._is_full:
             entries["returned"] = spaces.MultiBinary(self.n_rows)
         return entries
 
@@ -120,11 +120,11 @@ class ObservationLayout:
         return returned
 
     def _measured(self, ledger: Ledger) -> FloatArray:
-        n_rows = self.n_rows if self.mode == "full" else self.n_picks
+        n_rows = self.n_rows if self._is_full else self.n_picks
         measured = np.zeros((n_rows, self.width), np.float32)
         hidden = ledger.setting.slide.hidden
         if hidden is not None and hidden.embedding is not None:
-            rows = ledger.measured if self.mode == "full" else slice(ledger.n_measured)
+            rows = ledger.measured if self._is_full else slice(ledger.n_measured)
             measured[rows] = hidden.embedding[ledger.measured]
         return measured
 

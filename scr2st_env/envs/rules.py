@@ -112,7 +112,7 @@ class Rules:
         InputError
             If an option is unknown, or no slide has the name.
         """
-        name = self._checked(options).get("slide")
+        name = self.checked(options).get("slide")
         if name is not None:
             names = [slide.name for slide in self.slides]
             if name not in names:
@@ -129,7 +129,7 @@ class Rules:
             If an option is unknown, names no spots, or leaves nothing to buy.
         """
         setting = self.settings[index]
-        excluded = self._checked(options).get("excluded")
+        excluded = self.checked(options).get("excluded")
         if excluded is None:
             return setting
         setting = setting.without(spot_indices(excluded, setting.slide, "options['excluded']"))
@@ -140,13 +140,19 @@ class Rules:
         return setting
 
     @staticmethod
-    def _checked(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    def checked(options: Mapping[str, Any] | None, *further: str) -> Mapping[str, Any]:
+        """Return the options of a reset, none of them unknown; ``further`` ones are known, too.
+
+        Raises
+        ------
+        InputError
+            If they are no mapping, or one is unknown.
+        """
+        known = [*_OPTIONS, *further]
         if not isinstance(options, Mapping | None):
-            raise InputError(
-                f"options must be a dict of {list(_OPTIONS)}, got {type(options).__name__}"
-            )
+            raise InputError(f"options must be a dict of {known}, got {type(options).__name__}")
         chosen = options or {}
-        unknown = sorted(set(chosen) - set(_OPTIONS), key=repr)
+        unknown = sorted(set(chosen) - set(known), key=repr)
         if unknown:
-            raise InputError(f"unknown reset option {unknown[0]!r}; options are {list(_OPTIONS)}")
+            raise InputError(f"unknown reset option {unknown[0]!r}; options are {known}")
         return chosen

@@ -65,7 +65,10 @@ def read_slides(
     names = [slide.name for slide in slides]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise InputError(f"two slides are named {repeated[0]!r}; slides need distinct names")
+        raise InputError(
+            f"two slides are named {repeated[0]!r}; slides need distinct names, which "
+            "Slide.from_anndata(path, name=...) gives"
+        )
     first = slides[0]
     for slide in slides[1:]:
         if slide.public.n_features != first.public.n_features:

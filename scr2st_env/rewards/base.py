@@ -196,6 +196,13 @@ class CopiedPotentials:
         return [self._potentials[row] for row in rows.tolist()]
 
 
+def check_weight(name: str, weight: Any) -> None:
+    """Raise :class:`InputError` unless ``weight`` is a finite number that is not negative."""
+    is_number = isinstance(weight, int | float | np.number)
+    if not (is_number and np.isfinite(weight) and weight >= 0):
+        raise InputError(f"reward weight {name!r} must be a number >= 0, got {weight!r}")
+
+
 @dataclass(frozen=True)
 class Term(ABC):
     """A reward term: subclass it and pass an instance in ``terms=`` to add one of your own.
@@ -230,11 +237,10 @@ class Term(ABC):
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        """Check the weight."""
-        if not (np.isfinite(self.weight) and self.weight >= 0):
-            raise InputError(
-                f"reward weight {self.name!r} must be a number >= 0, got {self.weight}"
-            )
+        """Check name and weight."""
+        if not isinstance(getattr(self, "name", None), str):
+            raise InputError(f"reward term {type(self).__name__} has no name; give it one, a str")
+        check_weight(self.name, self.weight)
 
     def check(self, setting: Setting) -> None:  # noqa: B027 - a term without needs keeps it
         """Raise :class:`InputError` where ``setting`` lacks what the term needs; cheap."""

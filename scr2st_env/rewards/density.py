@@ -25,7 +25,7 @@ POINTS_PER_DISC = 64
 _LARGE_TABLE = 8_000_000  # entries
 _ROWS_AT_ONCE = 65_536
 _NARROW = 24  # points of a disc; up to here a loop is faster than three calls of NumPy
-_SLACK = 1e-3  # of a pitch: float32 coordinates put a neighbour just inside or outside its reach
+SLACK = 1e-3  # of a pitch: float32 coordinates put a neighbour just inside or outside its reach
 
 
 def reach(slide: PublicSlide, n_measured: int) -> float:
@@ -80,7 +80,7 @@ def quadrature(slide: PublicSlide, radius: float) -> tuple[PointArray, NDArray[n
         side = radius / 4.0
     while True:
         points, weights = _raster(slide.coordinates.astype(np.float64), mass, side)
-        neighbours = _reached(slide.coordinates, points, radius + _SLACK * slide.pitch)
+        neighbours = _reached(slide.coordinates, points, radius + SLACK * slide.pitch)
         if neighbours is not None:
             return neighbours, np.append(weights, 0.0)
         side = max(1.1 * side, radius / 4.0)

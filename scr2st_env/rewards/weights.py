@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from scr2st_env.errors import InputError
+from scr2st_env.rewards.base import Term, check_weight
 from scr2st_env.rewards.density import SpatialDensity
 from scr2st_env.rewards.entropy import TypeEntropy
 from scr2st_env.rewards.information import InformationGain, PredictionGain
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scr2st_env.arrays import IntArray
-    from scr2st_env.rewards.base import BatchedPotential, Potential, Rows, Setting, Term
+    from scr2st_env.rewards.base import BatchedPotential, Potential, Rows, Setting
     from scr2st_env.rewards.paying import BatchedReward, Bought, BoundReward, Reward
 
 
@@ -60,9 +61,7 @@ class RewardWeights:
     def __post_init__(self) -> None:
         """Check that every weight is a number that is not negative."""
         for name, weight in asdict(self).items():
-            is_number = isinstance(weight, int | float | np.number)
-            if not (is_number and np.isfinite(weight) and weight >= 0):
-                raise InputError(f"reward weight {name!r} must be a number >= 0, got {weight!r}")
+            check_weight(name, weight)
 
     @classmethod
     def of(cls, weights: RewardWeights | Mapping[str, float] | None) -> RewardWeights:
@@ -207,7 +206,10 @@ def make_reward(
             raise InputError("reward='released' takes no further terms=")
         return ReleasedReward()
     for term in terms:
-        if not (hasattr(term, "bind") and hasattr(term, "weight")):
-            raise InputError(f"{term!r} in terms= is no reward term; subclass scr2st_env.Term")
+        if not isinstance(term, Term):
+            raise InputError(
+                f"{term!r} in terms= is no reward term; pass an instance of a subclass of "
+                "scr2st_env.Term"
+            )
     added = [term for term in terms if term.weight > 0]
     return PotentialReward([*RewardWeights.of(reward).terms(), *added])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
+from scr2st_env.arrays import is_count
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 
 def checked_num_envs(num_envs: Any) -> int:
     """Return ``num_envs`` after checking that it is a count of at least 1."""
-    is_count = isinstance(num_envs, int | np.integer) and not isinstance(num_envs, bool)
-    if not is_count or num_envs < 1:
+    if not is_count(num_envs, 1):
         raise InputError(f"num_envs must be a count >= 1, got {num_envs!r}")
     return int(num_envs)
 

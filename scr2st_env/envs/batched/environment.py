@@ -141,7 +141,7 @@ class SpotSamplingVectorEnv(
         InputError
             If an option or a seed is wrong.
         """
-        chosen = dict(options or {})
+        chosen = dict(self.rules.checked(options, "reset_mask"))
         is_reset = checked_reset_mask(chosen.pop("reset_mask", None), self.num_envs)
         if self._has_ended is None and not is_reset.all():
             raise ResetNeeded("the first reset() is of all sub-environments: leave out reset_mask")

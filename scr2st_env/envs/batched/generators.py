@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gymnasium.utils.seeding import np_random
@@ -9,8 +10,6 @@ from gymnasium.utils.seeding import np_random
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
 
     from scr2st_env.arrays import BoolArray
@@ -34,13 +33,17 @@ class Generators:
         Raises
         ------
         InputError
-            If the sequence has another length.
+            If it is neither, or the sequence has another length.
         """
         n_episodes = len(self._made)
         if seed is None:
             return
         if isinstance(seed, int):
             seed = range(seed, seed + n_episodes)
+        if isinstance(seed, str) or not isinstance(seed, Sequence):
+            raise InputError(
+                f"seed must be a Python int or a list of {n_episodes}, got {type(seed).__name__}"
+            )
         if len(seed) != n_episodes:
             raise InputError(f"{len(seed)} seeds for {n_episodes} sub-environments")
         for row, own in enumerate(seed):

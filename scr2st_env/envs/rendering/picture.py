@@ -11,7 +11,7 @@ from scr2st_env.envs.rendering.colours import order_colours
 from scr2st_env.envs.rendering.marks import latest_mark, measured_mark, pending_mark
 from scr2st_env.envs.rendering.panel import Panel, Progress
 from scr2st_env.envs.rendering.tissue import Tissue
-from scr2st_env.rewards.density import reach
+from scr2st_env.rewards.density import SLACK, reach
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from scr2st_env.arrays import BoolArray, IntArray
     from scr2st_env.envs.ledger import Ledger
     from scr2st_env.slide import PublicSlide
-
-_SLACK = 1e-3  # of a pitch, as in the density term: a neighbour at one pitch is within reach
 
 
 class SlidePicture:
@@ -49,7 +47,7 @@ class SlidePicture:
         self._tissue = Tissue(public, purchasable, initial)
         self._n_initial = len(initial)
         self._colours = order_colours(np.arange(budget) / max(1, budget - 1))
-        self._reach = reach(public, budget + len(initial)) + _SLACK * public.pitch
+        self._reach = reach(public, budget + len(initial)) + SLACK * public.pitch
         self._pitch = public.pitch
         self._tree = cKDTree(public.coordinates)
         self._weights = public.tissue_density / public.tissue_density.sum(dtype=np.float64)
