@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.utils.env_checker import data_equivalence
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -57,7 +58,7 @@ class SpotSamplingVecEnv(VecEnv):
     def reset(self) -> Any:
         """Begin all episodes with the seeds and options that were set."""
         options = self._options[0]
-        if any(other != options for other in self._options):
+        if not all(data_equivalence(options, other) for other in self._options):
             raise InputError("set_options() takes one dict for all sub-environments")
         seeds = None if all(seed is None for seed in self._seeds) else self._seeds
         observations, infos = self.envs.reset(seed=seeds, options=options or None)

@@ -188,15 +188,60 @@ class TestBatchedForm:
             envs.step(envs.action_masks().argmax(axis=1))
             assert envs.action_masks()[:, :3].all()
 
+    def test_a_narrowed_episode_is_paid_and_pictured_by_itself(self) -> None:
+        """What follows from what can be bought (the privileged scale, crosses) is not kept."""
+        made = {"slides": SLIDES[:1], "reference": REFERENCE, "budget": 2, "round_size": 2}
+        made |= {"reward": {"prediction": 1.0}, "render_mode": "rgb_array"}
+        envs = SpotSamplingVectorEnv(1, autoreset_mode="Disabled", **made)
+        env = SpotSamplingEnv(**made)
+        for options in ({"excluded": list(range(9, 25))}, None, {"excluded": [7, 8]}):
+            envs.reset(options=options)
+            env.reset(options=options)
+            for spot in (4, 5):
+                paid, alone = envs.step(np.array([spot]))[1], env.step(spot)[1]
+                assert paid[0] == pytest.approx(alone, abs=1e-9)
+            np.testing.assert_array_equal(envs.render()[0], env.render())
+
+    def test_narrowed_episodes_leave_nothing_behind(self) -> None:
+        envs = SpotSamplingVectorEnv(2, slides=SLIDES[:1], reference=REFERENCE, budget=2)
+        n_kept = []
+        for spot in range(10):
+            envs.reset(options={"excluded": [spot]})
+            n_kept.append(len(pickle.dumps(envs)))
+        assert max(n_kept[2:]) < 1.1 * n_kept[1]
+
+    def test_the_last_observation_outlives_the_step_that_overwrites_the_others(self) -> None:
+        last = {}
+        for copy in (True, False):
+            envs = SpotSamplingVectorEnv(
+                2,
+                slides=SLIDES[:1],
+                reference=REFERENCE,
+                budget=2,
+                feedback=True,
+                autoreset_mode="SameStep",
+                copy=copy,
+            )
+            envs.reset(seed=0)
+            envs.step(np.array([4, 5]))
+            infos = envs.step(np.array([6, 7]))[-1]
+            envs.step(np.array([8, 9]))
+            last[copy] = dict(enumerate(infos["final_obs"]))
+        assert_same(last[True], last[False])
+
     def test_pictures_are_those_of_the_single_one(self) -> None:
-        made = {"slides": SLIDES[:1], "reference": REFERENCE, "budget": 4}
+        made = {"slides": SLIDES[:2], "reference": REFERENCE, "budget": 4}
         envs = SpotSamplingVectorEnv(2, render_mode="rgb_array", **made)
         env = SpotSamplingEnv(render_mode="rgb_array", **made)
-        envs.reset(seed=0)
-        env.reset(seed=0)
+        for each in (envs, env):
+            each.reset(seed=0, options={"slide": "one"})
         envs.step(np.array([4, 5]))
         env.step(5)
         np.testing.assert_array_equal(envs.render()[1], env.render())
+        for options in ({"slide": "two"}, {"slide": "one"}):
+            envs.reset(options=options)
+            env.reset(options=options)
+            np.testing.assert_array_equal(envs.render()[1], env.render())
 
     def test_it_survives_pickling_in_the_middle_of_an_episode(self) -> None:
         envs = SpotSamplingVectorEnv(2, slides=SLIDES, reference=REFERENCE, budget=4)

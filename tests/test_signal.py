@@ -12,12 +12,28 @@ from hypothesis import strategies as st
 from scipy.linalg import solve
 
 from benchmarks.signal.buying import foreseeing_spots, oracle_spots, random_spots
-from benchmarks.signal.candidates import BoundCandidate, Candidate, mixtures
+from benchmarks.signal.candidates import (
+    CHOSEN,
+    CLOSEST,
+    HARD,
+    TYPES,
+    BoundCandidate,
+    Candidate,
+    mixtures,
+)
 from benchmarks.signal.forecasts import Forecaster, class_skill, r_squared
 from benchmarks.signal.measuring import measure
 from benchmarks.signal.report import gap_closed, tables, write_between_marks
 from benchmarks.signal.sections import Fold, Section
 from scr2st_env.errors import InputError
+from scr2st_env.rewards import (
+    ExpectedStates,
+    HardStates,
+    Setting,
+    SoftStates,
+    Term,
+    TypeEntropy,
+)
 
 BUDGET = 0.2
 SMALL = {"n_states": 8, "n_components": 4}
@@ -77,6 +93,32 @@ def test_expected_states_with_certain_assignments_counts_nearest_states() -> Non
     spots = reference.embedding[:20]
     assert certain.value(certain.rows(spots)) == pytest.approx(
         nearest.value(nearest.rows(spots)), abs=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("candidate", "term", "width"),
+    [
+        (CHOSEN, ExpectedStates(), "sharing_width"),
+        (HARD, HardStates(), "bandwidth"),
+        (CLOSEST, SoftStates(), "bandwidth"),
+        (TYPES, TypeEntropy(), "bandwidth"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Candidate) else "",
+)
+def test_what_is_measured_is_what_the_environment_pays(
+    candidate: Candidate, term: Term, width: str
+) -> None:
+    slide, reference = toy_slide("one", 6, 1), toy_reference(n_states=10)
+    states = np.eye(len(reference.type_names)) if candidate.reads_types else reference.states
+    measured = BoundCandidate(candidate, states.astype(np.float32), getattr(reference, width))
+    spots = np.random.default_rng(0).permutation(slide.n_spots)[:7]
+    setting = Setting(slide, reference, 7, np.ones(slide.n_spots, bool), np.zeros(0, np.int32))
+    paid = term.bind(setting)
+    paid.reset(spots.astype(np.int32))
+    rows = measured.rows(candidate.read(Section.of(slide)))
+    assert measured.value(rows[spots]) / measured.attainable(7) == pytest.approx(
+        paid.value, abs=1e-5
     )
 
 

@@ -79,6 +79,8 @@ def test_options_are_for_all() -> None:
     envs, _ = _both(observation="compact", budget=2)
     envs.set_options({"slide": "two"})
     assert envs.reset()["slide"].tolist() == [1, 1, 1]
+    envs.set_options([{"slide": "two", "excluded": np.array([0, 1])} for _ in range(3)])
+    assert not envs.reset()["available"][:, :2].any()
     envs.set_options([{"slide": "two"}, {}, {}])
     with pytest.raises(InputError, match="one dict for all"):
         envs.reset()

@@ -286,7 +286,7 @@ class SpotSamplingVectorEnv(
             parts=parts,
             is_paid=self._batches.is_paid,
             privileged=self.rules.reward.privileged,
-            action_mask=self._ledger.available.astype(bool) if self.rules.info_mask else None,
+            action_mask=self._ledger.available.view(bool) if self.rules.info_mask else None,
         )
 
     def _final(
