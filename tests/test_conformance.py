@@ -21,7 +21,7 @@ from scr2st_env import CellReference, Slide, SpotSamplingEnv, synthetic
 
 REWARDS: dict[str, Any] = {
     "default": None,
-    "every term": dict.fromkeys(["hard_states", "information", "prediction"], 0.5),
+    "every term": dict.fromkeys(["hard_states", "soft_states", "information", "prediction"], 0.5),
     "released": "released",
 }
 

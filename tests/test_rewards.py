@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from scr2st_env import CellReference, InputError, RewardWeights, Slide, SpotSamplingEnv
-from scr2st_env.cell_states import nearest_states, sharing_width, state_shares
+from scr2st_env.cell_states import nearest_states, sharing_width, state_shares, state_similarity
 from scr2st_env.gaussian_process import Kernel, posterior_mean
 from scr2st_env.rewards import (
     ExpectedStates,
@@ -205,6 +205,14 @@ class TestTwins:
         )
         left = ((truth - predicted) ** 2).sum() / ((truth - truth.mean(axis=0)) ** 2).sum()
         assert phi(BOUND["prediction"], spots) == pytest.approx(1 - left, abs=1e-9)
+
+    def test_similarities_add_up_to_the_same_in_any_order(self) -> None:
+        rng = np.random.default_rng(0)
+        states = rng.normal(size=(100, 4)).astype(np.float32)
+        similarity = state_similarity(rng.normal(size=(50, 4)).astype(np.float32), states, 1.0)
+        shuffled = similarity[:, rng.permutation(100)]
+        totals = [np.add.accumulate(rows, axis=1)[:, -1] for rows in (similarity, shuffled)]
+        np.testing.assert_array_equal(*totals)
 
     @pytest.mark.parametrize("n_measured", [1, 2, 3, 4, 9])
     def test_the_attainable_similarity_is_close_to_the_best_choice(self, n_measured: int) -> None:
@@ -397,6 +405,16 @@ class TestDensity:
         exact = np.mean(gaps <= radius + 0.1)
         potential = SpatialDensity().bind(setting_of(slide, budget=budget))
         assert phi(potential, spots.tolist()) == pytest.approx(exact, abs=0.05)
+
+    @pytest.mark.parametrize("budget", [3, 12, 50])
+    def test_merging_spots_into_points_loses_little(self, budget: int) -> None:
+        tissue = Slide.make("fine", [(x, y) for x in range(60) for y in range(60)])
+        setting = setting_of(tissue, None, budget)
+        spots = np.random.default_rng(0).choice(3600, budget, replace=False)
+        gaps = tissue.public.coordinates[:, None] - tissue.public.coordinates[spots]
+        is_reached = np.hypot(*gaps.T).min(axis=0) <= reach(tissue.public, budget)
+        found = phi(SpatialDensity().bind(setting), spots.tolist())
+        assert found == pytest.approx(is_reached.mean(), abs=0.015)
 
     def test_tissue_density_weighs_the_places(self) -> None:
         weights = np.zeros(N_SPOTS)

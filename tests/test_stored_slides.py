@@ -175,6 +175,17 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
         Slide.from_anndata(path)
 
 
+def test_a_file_too_young_for_its_times_to_tell_a_later_write_is_waited_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, waited = path.stat().st_ctime, []
+    monkeypatch.setattr(sidecar.time, "sleep", waited.append)
+    for age in (0.005, 1.0):
+        monkeypatch.setattr(sidecar.time, "time", lambda age=age: written + age)
+        sidecar.FileVersion.of(path)
+    assert waited == [pytest.approx(0.015, abs=1e-3)]
+
+
 def test_arrays_of_files_that_are_gone_are_swept(path: Path, tmp_path: Path, cache: Path) -> None:
     Slide.from_anndata(path)
     other = write(section(), tmp_path / "other.h5ad")
