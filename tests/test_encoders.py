@@ -67,8 +67,8 @@ def test_the_default_encoder_is_found_by_its_name(encoder: HistologyEncoder) -> 
 
 
 def test_an_unknown_encoder_is_refused_with_the_list_of_known_ones() -> None:
-    with pytest.raises(InputError, match="is named 'uni2'; there is histology-v1"):
-        get_encoder("uni2")
+    with pytest.raises(InputError, match="is named 'uni3'; there is histology-v1, uni, "):
+        get_encoder("uni3")
 
 
 def test_an_encoder_can_be_registered_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from scr2st_env.encoders.base import register_encoder as register_encoder
     from scr2st_env.encoders.cache import encode_cached as encode_cached
     from scr2st_env.encoders.featurise import featurise_anndata as featurise_anndata
+    from scr2st_env.encoders.frozen import FrozenEncoder as FrozenEncoder
     from scr2st_env.encoders.histology import HistologyEncoder as HistologyEncoder
+    from scr2st_env.encoders.training import train_encoder as train_encoder
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
@@ -18,6 +20,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "base": ["PatchEncoder", "get_encoder", "register_encoder"],
         "cache": ["encode_cached"],
         "featurise": ["featurise_anndata"],
+        "frozen": ["FrozenEncoder"],
         "histology": ["HistologyEncoder"],
+        "training": ["train_encoder"],
     },
 )

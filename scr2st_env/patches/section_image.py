@@ -10,38 +10,43 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from scr2st_env.errors import InputError
+from scr2st_env.patches.pyramid import ArrayPyramid, level_for, region
+from scr2st_env.patches.tiff import TiffPyramid, is_tiled
+from scr2st_env.patches.whole_slide import SUFFIXES, WholeSlide
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import ArrayLike, NDArray
 
-WHITE = 255
+    from scr2st_env.patches.pyramid import Pyramid
 
 
 class ImagePatches:
     """Square patches around points of one large image, cut when they are sliced.
 
-    What lies outside the image is white, like the slide around the tissue.
+    Of an image with several levels, the coarsest is read that is as fine as the patches. What
+    lies outside the image is white, like the slide around the tissue.
 
     Parameters
     ----------
     image
-        RGB, uint8, (height, width, 3).
+        The image.
     centres
-        Pixel positions (x, y) in ``image``, (n, 2).
+        Pixel positions (x, y) in its finest level, (n, 2).
     size
-        Side of a patch in pixels of ``image``; need not be whole.
+        Side of a patch in pixels of the finest level; need not be whole.
     out_px
         Side of the patches that are returned.
     """
 
     def __init__(
-        self, image: NDArray[np.uint8], centres: NDArray[np.float64], size: float, out_px: int
+        self, image: Pyramid, centres: NDArray[np.float64], size: float, out_px: int
     ) -> None:
         self._image = image
-        self._centres = centres
-        self._side = max(1, round(size))
+        self._level, factor = level_for(image, size / out_px)
+        self._centres = centres / factor
+        self._side = max(1, round(size / factor))
         self._out_px = out_px
 
     def __len__(self) -> int:
@@ -58,13 +63,7 @@ class ImagePatches:
     def _cut(self, x: float, y: float) -> NDArray[np.uint8]:
         side = self._side
         left, top = round(x - side / 2), round(y - side / 2)
-        height, width = self._image.shape[:2]
-        patch = np.full((side, side, 3), WHITE, np.uint8)
-        rows = slice(max(top, 0), min(top + side, height))
-        columns = slice(max(left, 0), min(left + side, width))
-        patch[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = (
-            self._image[rows, columns]
-        )
+        patch = region(self._image, self._level, left, top, side, side)
         if side == self._out_px:
             return patch
         resized = Image.fromarray(patch).resize((self._out_px,) * 2, Image.Resampling.BICUBIC)
@@ -109,15 +108,44 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         raise InputError(f"{path} cannot be read as an image ({error}); export a TIFF") from error
 
 
+def open_image(path: str | Path) -> Pyramid:
+    """Open a section's image, to be read region by region where its format allows that.
+
+    Parameters
+    ----------
+    path
+        A scanner's format that OpenSlide reads (``.svs``, ``.ndpi``, ``.mrxs``, ...), a tiled or
+        pyramidal TIFF, or whatever Pillow reads, which is then read at once.
+
+    Returns
+    -------
+    Pyramid
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it cannot be read, or a library is missing.
+    """
+    path = Path(path)
+    if path.is_file() and path.suffix.lower() in SUFFIXES:
+        return WholeSlide(path)
+    if path.is_file() and path.suffix.lower() in {".tif", ".tiff"} and is_tiled(path):
+        return TiffPyramid(path)
+    return ArrayPyramid(read_image(path), str(path))
+
+
 def image_patches(
-    image: NDArray[np.uint8] | str | Path, centres: ArrayLike, size_px: float, out_px: int
+    image: Pyramid | NDArray[np.uint8] | str | Path,
+    centres: ArrayLike,
+    size_px: float,
+    out_px: int,
 ) -> ImagePatches:
     """Prepare the patches around points of an image, to be cut when they are sliced.
 
     Parameters
     ----------
     image
-        RGB, uint8, (height, width, 3), or the file that holds it.
+        RGB, uint8, (height, width, 3), or what :func:`open_image` opens or returns.
     centres
         Pixel positions (x, y), origin top left, (n, 2).
     size_px
@@ -134,18 +162,14 @@ def image_patches(
     InputError
         If the image is not RGB uint8, a size is not positive, or a centre lies outside the image.
     """
-    where = "the image" if isinstance(image, np.ndarray) else str(image)
-    pixels = image if isinstance(image, np.ndarray) else read_image(image)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise InputError(
-            f"{where} must be uint8 (height, width, 3), got {pixels.dtype} {pixels.shape}"
-        )
+    where = str(image) if isinstance(image, str | Path) else "the image"
+    pyramid = _opened(image)
     points = np.asarray(centres, np.float64)
     if points.ndim != 2 or points.shape[1] != 2:
         raise InputError(f"patch centres must have shape (n, 2), got {points.shape}")
     if not (size_px > 0 and out_px > 0):
         raise InputError(f"patch sizes must be positive, got size_px={size_px}, out_px={out_px}")
-    height, width = pixels.shape[:2]
+    width, height = pyramid.sizes[0]
     outside = ~((points >= 0) & (points <= (width, height))).all(axis=1)
     if outside.any():
         first = int(np.flatnonzero(outside)[0])
@@ -154,11 +178,20 @@ def image_patches(
             f"outside it (first: row {first} at {points[first].round(1).tolist()}); check the "
             "scale and the axis order of the coordinates"
         )
-    return ImagePatches(pixels, points, size_px, out_px)
+    return ImagePatches(pyramid, points, size_px, out_px)
+
+
+def _opened(image: Pyramid | NDArray[np.uint8] | str | Path) -> Pyramid:
+    if isinstance(image, str | Path):
+        return open_image(image)
+    return ArrayPyramid(image) if isinstance(image, np.ndarray) else image
 
 
 def cut_patches(
-    image: NDArray[np.uint8] | str | Path, centres: ArrayLike, size_px: float, out_px: int
+    image: Pyramid | NDArray[np.uint8] | str | Path,
+    centres: ArrayLike,
+    size_px: float,
+    out_px: int,
 ) -> NDArray[np.uint8]:
     """Cut the patches around points of an image; see :func:`image_patches`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -10,13 +11,13 @@ import numpy as np
 from scr2st_env.anndata_io import micrometres_per_unit, read_h5ad
 from scr2st_env.errors import InputError
 from scr2st_env.patches.jpeg_file import patches_of
-from scr2st_env.patches.section_image import image_patches
+from scr2st_env.patches.section_image import image_patches, open_image
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from anndata import AnnData
     from numpy.typing import NDArray
+
+    from scr2st_env.patches.pyramid import Pyramid
 
 SPOT_DIAMETERS = 1.5  # side of a patch: the spot and some of what surrounds it
 OUT_PX = 224
@@ -38,8 +39,9 @@ def patches_for(
     source: AnnData | str | Path,
     *,
     patches: str | Path | None = None,
-    image: NDArray[np.uint8] | str | Path | None = None,
+    image: Pyramid | NDArray[np.uint8] | str | Path | None = None,
     size_um: float | None = None,
+    um_per_px: float | None = None,
     out_px: int = OUT_PX,
 ) -> PatchSource:
     """Find the patches of a section's spots.
@@ -54,9 +56,12 @@ def patches_for(
     patches
         A file for :func:`scr2st_env.patches.read_patches`.
     image
-        The full-resolution image.
+        The full-resolution image: an array, or a file for :func:`scr2st_env.patches.open_image`.
     size_um
         Side of a patch in micrometres; default 1.5 spot diameters.
+    um_per_px
+        Micrometres per pixel of the patches, where they are cut from an image: decides
+        ``out_px``. A pathology model takes what it was trained on (.5 in most cases).
     out_px
         Side of the patches in pixels, where they are cut from an image.
 
@@ -79,9 +84,16 @@ def patches_for(
         raise InputError(f"{where} has no obsm['spatial']; store pixel positions (x, y) there")
     centres = np.asarray(adata.obsm["spatial"], np.float64)[:, :2]
     library = _library(adata, where)
-    size = _size_px(adata, library, size_um, where)
-    if image is not None:
-        return image_patches(image, centres, size, out_px)
+    pyramid = open_image(image) if isinstance(image, str | Path) else image
+    stated = None if pyramid is None or isinstance(pyramid, np.ndarray) else pyramid.um_per_px
+    scale = micrometres_per_unit(adata) or stated
+    size = _size_px(library, scale, size_um, where)
+    if um_per_px is not None:
+        if not um_per_px > 0:
+            raise InputError(f"um_per_px must be positive, got {um_per_px}")
+        out_px = max(1, round(size * _known(scale, where) / um_per_px))
+    if pyramid is not None:
+        return image_patches(pyramid, centres, size, out_px)
     factors = library.get("scalefactors", {})
     picture, factor = library.get("images", {}).get("hires"), factors.get("tissue_hires_scalef")
     if picture is None or not factor:
@@ -110,16 +122,12 @@ def _library(adata: AnnData, where: str) -> dict[str, Any]:
     return dict(libraries[0])
 
 
-def _size_px(adata: AnnData, library: dict[str, Any], size_um: float | None, where: str) -> float:
+def _size_px(
+    library: dict[str, Any], scale: float | None, size_um: float | None, where: str
+) -> float:
     """Side of a patch in full-resolution pixels."""
     if size_um is not None:
-        scale = micrometres_per_unit(adata)
-        if scale is None:
-            raise InputError(
-                f"{where} does not state its scale; store micrometres per pixel in "
-                "uns['spatial'][library]['metadata']['um_per_px_fullres']"
-            )
-        return size_um / scale
+        return size_um / _known(scale, where)
     diameter = library.get("scalefactors", {}).get("spot_diameter_fullres")
     if not diameter:
         raise InputError(
@@ -127,3 +135,12 @@ def _size_px(adata: AnnData, library: dict[str, Any], size_um: float | None, whe
             "with size_um="
         )
     return SPOT_DIAMETERS * float(diameter)
+
+
+def _known(scale: float | None, where: str) -> float:
+    if scale is None:
+        raise InputError(
+            f"{where} does not state its scale, nor does an image; store micrometres per pixel in "
+            "uns['spatial'][library]['metadata']['um_per_px_fullres']"
+        )
+    return scale
