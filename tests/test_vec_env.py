@@ -52,6 +52,8 @@ def test_steps_as_separate_environments_do(observation: str, more: dict[str, Any
         np.testing.assert_array_equal(one[2], other[2])
         assert_same(dict(enumerate(one[3])), dict(enumerate(other[3])))
         assert_same(dict(enumerate(ours.reset_infos)), dict(enumerate(theirs.reset_infos)))
+    for _ in range(4):  # a seed is for one reset
+        assert_same(ours.reset(), dict(theirs.reset()))
 
 
 def test_a_masked_algorithm_trains_on_it_and_wastes_nothing() -> None:
