@@ -1,5 +1,7 @@
 """Environments on files: one copy per process, and specs that survive JSON."""
 
+import gc
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +122,15 @@ class TestForms:
         for other in others:
             assert other.observation_space == first.observation_space
             assert_same_episodes(first, other)
+
+    def test_a_file_outlives_its_environment_so_that_its_tables_are_made_once(
+        self, files: Files
+    ) -> None:
+        env = make(files.slides, files.reference, n_states=10).unwrapped
+        held = [weakref.ref(env.slides[0]), weakref.ref(env.rules.settings[0].reference)]
+        del env
+        gc.collect()
+        assert all(each() is not None for each in held)
 
     def test_environments_on_the_same_files_share_them_until_a_file_changes(
         self, slide: Slide, reference: CellReference, tmp_path: Path, monkeypatch: Any
