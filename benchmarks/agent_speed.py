@@ -4,7 +4,10 @@ Run ``python -m benchmarks.agent_speed``. Ratios are of CPU seconds on one threa
 one run, the best of three of each in turn: ours from ``begin_episode`` to the last of a tenth of
 the spots, the library's from the points to its selection. Coverage is the mean and the largest
 distance of a spot to the nearest selected one, where the points' typical distance is 1. A second
-table shows what one pick takes on a slide of 5,000 spots, after a set-up shown beside it.
+table shows what one pick takes on a slide of 5,000 spots, after a set-up shown beside it; a third
+what a round of 96 takes on a slide of 100,000; a fourth, in brackets beside chance, which share of
+the dense design's fall of the mean posterior variance a prior of low rank reaches at 5,000 spots,
+after so many purchases.
 """
 
 import argparse
@@ -21,7 +24,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from agents import load_agent
 from agents.baselines.space import metric_space
+from benchmarks.large_slides import PURCHASES_PER_RANK, ROUND, print_loss, print_round
 from scr2st_env import Slide
+from scr2st_env.gaussian_process import Kernel
 from scr2st_env.public_slide import PublicSlide
 
 Points = NDArray[np.float64]
@@ -35,6 +40,9 @@ OWN_BAR = 1.0
 PICK_BAR = 0.05
 SEED = int(np.random.default_rng(0).integers(2**31))  # what an agent seeded with 0 hands on
 REPEATS = 3
+ROUND_PLAYERS = ("design", "mutual-information", "posterior-sampling")
+RANKS = (51, 1024)  # as many spots per inducing one as 1,024 have in 100,000; and the default
+KERNELS = {"coordinates": Kernel(), "and features": Kernel(feature_weight=0.5)}
 EXEMPT = {"ensemble-uncertainty"}
 PICKERS = (
     "random",
@@ -196,6 +204,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spots", type=int, default=13_620, help="of the first table")
     parser.add_argument("--pick-spots", type=int, default=5_000, help="of the second table")
+    parser.add_argument("--round-spots", type=int, default=100_000, help="of the third table")
     parser.add_argument("--agents", nargs="*", default=list(PICKERS), help="only these")
     options = parser.parse_args()
     passed = True
@@ -226,7 +235,26 @@ def main() -> int:
                 f"{'TOO SLOW' if late else 'ok'}",
                 flush=True,
             )
+        if "design" in options.agents:
+            passed &= losses(slide)
+    print(f"\na round of {ROUND} spots on {options.round_spots} spots")
+    print(f"{'agent':<24}{'set-up':>10}{'picks':>10}{'both':>10}{'bar':>8}{'memory':>11}{'bar':>7}")
+    for name in filter(options.agents.__contains__, ROUND_PLAYERS):
+        passed &= print_round(name, big_slide, options.round_spots)
     return 0 if passed else 1
+
+
+def losses(slide: PublicSlide) -> bool:
+    """Print the table of losses; return whether the bar is met."""
+    print(f"\n{slide.n_spots} spots, share of the dense design's gain: low rank (chance), where")
+    heads = "".join(f"{f'rank x {share:g} are bought':>22}" for share in PURCHASES_PER_RANK)
+    print(f"{'kernel':<14}{'rank':>6}{heads}")
+    rows = [
+        print_loss(label, kernel, slide, rank)
+        for label, kernel in KERNELS.items()
+        for rank in RANKS
+    ]
+    return all(rows)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,10 @@ import numpy as np
 
 from agents.base import MaskAgent
 from agents.baselines.growing import GrowingMatrix
+from agents.baselines.low_rank import LowRankDesignGain, design_prior
+from scr2st_env.errors import InputError
 from scr2st_env.gaussian_process import Kernel
+from scr2st_env.inducing_points import DENSE_UP_TO
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,11 +70,19 @@ class DesignAgent(MaskAgent):
     over every spot of the slide, also over those that cannot be bought. A pick costs O(N^2).
     Gains equal within one part in a million are drawn from at random.
 
+    On slides of more than ``dense_up_to`` spots the prior is one of low rank m
+    (:func:`~scr2st_env.inducing_points.inducing_factor`): a pick then costs O(N m), and memory is
+    4 N m bytes. ``docs/agents.md`` says what is lost by it.
+
     Parameters
     ----------
     kernel
         Prior covariance of the expression of two spots; give it a ``feature_weight`` to let the
         image decide too.
+    rank
+        m, on large slides; at least twice the budget, or an :class:`InputError` is raised.
+    dense_up_to
+        Number of spots up to which the covariance of all spots is kept, 8 N^2 bytes.
 
     References
     ----------
@@ -80,12 +91,24 @@ class DesignAgent(MaskAgent):
 
     name = "design"
 
-    def __init__(self, kernel: Kernel | None = None) -> None:
+    def __init__(
+        self, kernel: Kernel | None = None, *, rank: int = 1024, dense_up_to: int = DENSE_UP_TO
+    ) -> None:
+        if rank < 1:
+            raise InputError(f"rank must be at least 1, got {rank}")
         self.kernel = Kernel() if kernel is None else kernel
+        self.rank = rank
+        self.dense_up_to = dense_up_to
 
     def prepare(self, slide: PublicSlide) -> None:
         """Set the posterior back to the prior."""
-        self.posterior = DesignGain(self.kernel.for_slide(slide), self.kernel.noise)
+        noise = self.kernel.noise
+        self.posterior: DesignGain | LowRankDesignGain
+        if slide.n_spots <= self.dense_up_to:
+            self.posterior = DesignGain(self.kernel.for_slide(slide), noise)
+        else:
+            factor = design_prior(self.kernel, slide, self.rank, self.budget)
+            self.posterior = LowRankDesignGain(factor, noise)
         self.observed = np.zeros(slide.n_spots, bool)
 
     def choose(self, slide: PublicSlide, bought: BoolArray, available: BoolArray) -> int:

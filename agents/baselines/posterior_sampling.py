@@ -11,6 +11,7 @@ from agents.baselines.discovery import newness
 from agents.baselines.feedback import FeedbackAgent, Returned
 from scr2st_env.errors import InputError
 from scr2st_env.gaussian_process import Kernel, low_rank
+from scr2st_env.inducing_points import DENSE_UP_TO, inducing_factor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +40,10 @@ class PosteriorSamplingAgent(FeedbackAgent):
         Prior covariance of the embeddings of two spots; default: coordinates and features at
         equal weights (coordinates alone where there are no features).
     rank
-        Of the approximation of the prior.
+        Of the approximation of the prior: the best there is on slides of up to ``dense_up_to``
+        spots, one from inducing spots on larger ones.
+    dense_up_to
+        Number of spots up to which the covariance of all spots is decomposed.
 
     References
     ----------
@@ -54,16 +58,22 @@ class PosteriorSamplingAgent(FeedbackAgent):
         reference: CellReference | None = None,
         kernel: Kernel | None = None,
         rank: int = 128,
+        dense_up_to: int = DENSE_UP_TO,
     ) -> None:
         if rank < 1:
             raise InputError(f"rank must be at least 1, got {rank}")
         self.reference = reference
         self.kernel = Kernel(feature_weight=0.5) if kernel is None else kernel
         self.rank = rank
+        self.dense_up_to = dense_up_to
 
     def prepare(self, slide: PublicSlide) -> None:
         """Factor the prior."""
-        self.factor = low_rank(self.kernel.for_slide(slide), self.rank)  # (N, r)
+        self.factor = (  # (N, r)
+            low_rank(self.kernel.for_slide(slide), self.rank)
+            if slide.n_spots <= self.dense_up_to
+            else np.asarray(inducing_factor(self.kernel, slide, self.rank, np.float64), np.float64)
+        )
 
     def choose(
         self, slide: PublicSlide, bought: BoolArray, available: BoolArray, known: Returned
