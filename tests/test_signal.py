@@ -3,6 +3,7 @@
 from functools import cache
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import solve
 
+from benchmarks.signal import buying
 from benchmarks.signal.buying import foreseeing_spots, oracle_spots, random_spots
 from benchmarks.signal.candidates import (
     CHOSEN,
@@ -189,6 +191,27 @@ def test_forecasts_use_no_row_that_was_not_measured(
     changed = Section(sections[0].public, hidden, sections[0].types)
     again = foreseeing_spots(bound, changed, forecaster, "both", 8, np.random.default_rng(0))
     assert spots.tolist() == again.tolist()
+
+
+def test_each_round_of_foresight_starts_from_what_is_measured(
+    sections: list[Section], forecaster: Forecaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound, starts = small("expected").bind(toy_reference()), []
+    greedy = buying._greedy
+
+    def watched(
+        bound: BoundCandidate, worlds: np.ndarray, summaries: np.ndarray, *rest: Any
+    ) -> Any:
+        starts.append(summaries)
+        return greedy(bound, worlds, summaries, *rest)
+
+    monkeypatch.setattr(buying, "_greedy", watched)
+    rng = np.random.default_rng(0)
+    spots = foreseeing_spots(bound, sections[0], forecaster, "feedback", 12, rng)
+    rows = bound.rows(sections[0].embedding[spots])
+    for n_measured, start in zip((4, 8), starts, strict=True):
+        for world in start:
+            assert world == pytest.approx(np.prod(1 - rows[:n_measured], axis=0), abs=1e-6)
 
 
 def test_oracle_is_best_of_all_pairs_within_its_bound(sections: list[Section]) -> None:

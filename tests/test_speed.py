@@ -4,8 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium as gym
+import numpy as np
 import pytest
 
+import scr2st_env  # noqa: F401 - registers the environment
+from benchmarks.speed import stepping
 from benchmarks.speed.rows import HEAD, Row, markdown
 from benchmarks.speed.stepping import compare
 
@@ -52,3 +56,10 @@ def test_a_ratio_is_of_each_pair() -> None:
     ours, theirs = iter([1.0, 2.0, 4.0]), iter([3.0, 2.0, 2.0])
     row = compare("x", lambda: next(ours), lambda: next(theirs), 3)
     assert row.values == [3.0, 1.0, 0.5]
+
+
+def test_seconds_of_a_batch_are_shared_by_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    envs = gym.make_vec("SpotSampling-v0", num_envs=3, budget=9, observation="picks")
+    seconds = iter([100.0, 112.0])
+    monkeypatch.setattr(stepping.time, "process_time", lambda: next(seconds))
+    assert stepping._play_batched(envs, np.zeros((4, 3), np.int64)) == pytest.approx(12 / 4 / 3)
