@@ -42,14 +42,16 @@ def read_h5ad(source: AnnData | str | Path) -> tuple[AnnData, str]:
         return source, "AnnData"
     if not isinstance(source, str | os.PathLike):
         raise InputError(
-            f"cannot read a {type(source).__name__}; pass an AnnData object or the path of an "
-            ".h5ad file"
+            f"cannot read an object of type {type(source).__name__}; pass an AnnData object or the "
+            "path of an .h5ad file"
         )
     path = existing_file(source)
     try:
         return anndata.read_h5ad(path), str(path)
     except Exception as error:  # h5py and anndata raise half a dozen types for a foreign file
-        raise InputError(f"{path} is not an AnnData .h5ad file ({error})") from error
+        raise InputError(
+            f"{path} is not an AnnData .h5ad file ({error}); write one with anndata's write_h5ad()"
+        ) from error
 
 
 def raw_counts(adata: AnnData, where: str, layer: str | None = None) -> Any:
@@ -86,7 +88,10 @@ def cell_type_labels(adata: AnnData, column: str, where: str) -> list[str]:
     """
     if column not in adata.obs:
         have = ", ".join(adata.obs.columns) or "no columns"
-        raise InputError(f"{where} has no obs[{column!r}]; it has {have}")
+        raise InputError(
+            f"{where} has no obs[{column!r}]; it has {have}; store the cell types there or name "
+            "their column with cell_type="
+        )
     labels = adata.obs[column]
     n_missing = int(labels.isna().sum())
     if n_missing:
@@ -226,15 +231,18 @@ def slide_arrays(
         return arrays
     counts = raw_counts(adata, where, layer)
     measurable = _measurable(counts, min_counts, where)
-    how = "run 'scr2st embed' or name another key"
+    how = "run 'scr2st embed' or name a key with"
     if embedding is not None:
-        arrays["embedding"] = _matrix(adata, embedding, where, how)
+        arrays["embedding"] = _matrix(adata, embedding, where, f"{how} embedding=")
     if types is not None:
-        arrays["types"] = _matrix(adata, types, where, how)
+        arrays["types"] = _matrix(adata, types, where, f"{how} types=")
         columns = getattr(adata.obsm[types], "columns", None)
         labels = adata.uns.get(f"{types}_names", columns)
         if labels is None:
-            raise InputError(f"{where} has no uns['{types}_names']: the names of the cell types")
+            raise InputError(
+                f"{where} has no uns['{types}_names']; store the names of the cell types there, in "
+                f"the order of the columns of obsm[{types!r}]"
+            )
         arrays["type_names"] = [str(label) for label in labels]
     return arrays | {
         "counts": counts,

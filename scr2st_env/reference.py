@@ -145,7 +145,8 @@ class CellReference(FromFile):
             where = f"reference ({where})"
             if embedding not in adata.obsm:
                 raise InputError(
-                    f"{where} has no obsm[{embedding!r}]; run 'scr2st embed' or name another key"
+                    f"{where} has no obsm[{embedding!r}]; run 'scr2st embed' or name a key with "
+                    "embedding="
                 )
             labels = cell_type_labels(adata, cell_type, where)
             return cls._build(adata.obsm[embedding], labels, n_states, None, seed, f"{where}:")

@@ -349,9 +349,14 @@ def test_an_interruption_is_one_line(
     assert capfd.readouterr().err == "scr2st: interrupted\n"
 
 
-def test_the_installed_command_exits_with_the_status(tmp_path: Path) -> None:
-    command = [Path(sys.executable).with_name("scr2st"), "info", "nowhere.h5ad"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(
+    "command", [[Path(sys.executable).with_name("scr2st")], [sys.executable, "-m", "scr2st"]]
+)
+def test_the_installed_command_exits_with_the_status(
+    command: list[str | Path], tmp_path: Path
+) -> None:
+    whole = [*command, "info", "nowhere.h5ad"]
+    result = subprocess.run(whole, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == cli.WRONG_INPUT
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1

@@ -225,7 +225,7 @@ def write_reference(reference: CellReference, path: Path) -> None:
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 @pytest.mark.usefixtures("files")
 def test_an_example_runs_as_it_is_printed(number: int) -> None:
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
     names: dict[str, Any] = {"__name__": "example"}
     exec(compile(BLOCKS[number], f"block {number}", "exec", dont_inherit=True), names)  # noqa: S102
     if number == 2:

@@ -6,6 +6,7 @@ import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -105,7 +106,7 @@ def test_the_page_s_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     write(section(), tmp_path / "c2.h5ad")
     write(atlas(120), tmp_path / "atlas.h5ad")
     monkeypatch.chdir(tmp_path)
-    names: dict[str, AsyncVectorEnv] = {}
+    names: dict[str, Any] = {"__name__": "__main__"}
     exec(example.replace("[make] * 8", "[make] * 2"), names)  # noqa: S102
     try:
         observation, _ = names["workers"].reset(seed=0)

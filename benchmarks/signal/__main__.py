@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from benchmarks.her2st import VARIABLE
 from benchmarks.signal.measuring import measure
-from benchmarks.signal.report import tables, write_between_marks
+from benchmarks.signal.report import around_marks, tables, write_between_marks
 from benchmarks.signal.sections import her2st_folds, synthetic_folds
 from scr2st_env.errors import InputError
 
@@ -34,6 +34,7 @@ def main(
 ) -> None:
     """Measure which parts of the reward can be anticipated from what an agent sees."""
     try:
+        around_marks(output)  # a page that cannot be written to is refused before the work
         if data is not None:
             os.environ[VARIABLE] = str(data)
         folds = synthetic_folds() if synthetic_only else [*her2st_folds(jobs), *synthetic_folds()]

@@ -166,8 +166,8 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def write_between_marks(path: Path, text: str) -> None:
-    """Replace what stands between the two marks of a page.
+def around_marks(path: Path) -> tuple[str, str]:
+    """Return what stands before and after the two marks of a page.
 
     Raises
     ------
@@ -180,6 +180,17 @@ def write_between_marks(path: Path, text: str) -> None:
     if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
         raise InputError(f"{path} must hold {BEGIN} and then {END}, once each")
     before, rest = page.split(BEGIN)
-    after = rest.split(END)[1]
+    return before, rest.split(END)[1]
+
+
+def write_between_marks(path: Path, text: str) -> None:
+    """Replace what stands between the two marks of a page.
+
+    Raises
+    ------
+    InputError
+        See :func:`around_marks`.
+    """
+    before, after = around_marks(path)
     with replacing(path) as temporary:
         temporary.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
