@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scr2st_env.envs.slides import check_names, read_reference, read_slides
-from scr2st_env.envs.spot_sampling import SpotSamplingEnv
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,15 +22,15 @@ class Retrospective(NamedTuple):
     evaluation_slides: tuple[Slide, ...]
     reference: CellReference | None
 
-    def environment(
+    def arguments(
         self,
         slides: tuple[Slide, ...],
         *,
         excluded: SpotSets | None = None,
         initial: SpotSets | None = None,
         **options: Any,
-    ) -> SpotSamplingEnv:
-        """Return an environment on some of the slides.
+    ) -> dict[str, Any]:
+        """Return the arguments of an environment on some of the slides.
 
         Parameters
         ----------
@@ -50,13 +49,13 @@ class Retrospective(NamedTuple):
         everything = {slide.name: slide for slide in (*self.slides, *self.evaluation_slides)}
         for argument, sets in (("excluded", excluded), ("initial", initial)):
             check_names(sets, list(everything.values()), argument)
-        return SpotSamplingEnv(
-            slides,
-            self.reference,
-            excluded=_part(excluded, slides),
-            initial=_part(initial, slides),
+        return {
+            "slides": slides,
+            "reference": self.reference,
+            "excluded": _part(excluded, slides),
+            "initial": _part(initial, slides),
             **options,
-        )
+        }
 
 
 def _part(sets: SpotSets | None, slides: tuple[Slide, ...]) -> SpotSets:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, SupportsFloat
+from typing import TYPE_CHECKING, Any
 
-import gymnasium
 import numpy as np
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from agents.episode import run_episode
 
@@ -22,7 +22,7 @@ N_EPISODES = 4
 
 @dataclass(frozen=True, eq=False)
 class RewardStatistics:
-    """What the untrained policy earns.
+    """What the policy earns before it learns.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def reward_statistics(agent: SpotAgent, env: SpotSamplingEnv, seed: int) -> Rewa
     Parameters
     ----------
     agent
-        The untrained agent.
+        The agent that training starts from.
     env
         With the training slides; it is reset.
     seed
@@ -65,32 +65,36 @@ def reward_statistics(agent: SpotAgent, env: SpotSamplingEnv, seed: int) -> Rewa
     return RewardStatistics(expected, scale if scale > 0 else 1.0)
 
 
-class CentredReward(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Takes what the untrained policy earns from each reward, and scales the rest.
+class CentredRewards(VecEnvWrapper):
+    """Takes what the starting policy earns from each reward, and scales the rest.
 
     The subtrahend depends on the slide and the step alone, so the best policy stays the best.
 
     Parameters
     ----------
-    env
+    venv
         With the slides of ``statistics``.
     statistics
-        Of the untrained policy.
+        Of the policy that training starts from.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any], statistics: RewardStatistics) -> None:
-        super().__init__(env)
+    def __init__(self, venv: VecEnv, statistics: RewardStatistics) -> None:
+        super().__init__(venv)
         self.statistics = statistics
+        self.n_steps = np.zeros(venv.num_envs, np.int64)
 
-    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode and count its steps from 0."""
-        self.n_steps = 0
-        return self.env.reset(**options)
+    def reset(self) -> Any:
+        """Begin all episodes and count their steps from 0."""
+        self.n_steps[:] = 0
+        return self.venv.reset()
 
-    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Buy a spot."""
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        expected = self.statistics.expected[info["slide"]][self.n_steps]
-        self.n_steps += 1
-        centred = (float(reward) - float(expected)) / self.statistics.scale
-        return observation, centred, terminated, truncated, info
+    def step_wait(self) -> tuple[Any, NDArray[Any], NDArray[Any], list[dict[str, Any]]]:
+        """Buy a spot in every sub-environment."""
+        observations, rewards, ended, infos = self.venv.step_wait()
+        expected = [
+            self.statistics.expected[info["slide"]][step]
+            for info, step in zip(infos, self.n_steps, strict=True)
+        ]
+        self.n_steps = np.where(ended, 0, self.n_steps + 1)
+        centred = (rewards - np.array(expected)) / self.statistics.scale
+        return observations, centred.astype(np.float32), ended, infos

@@ -28,7 +28,7 @@ from scr2st_env.errors import InputError
 from scr2st_env.files import replacing
 
 KEY = "scr2st_spot_agent"
-FORMAT = 1
+FORMAT = 2
 PROJECTION = "projection"
 
 

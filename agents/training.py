@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from importlib.util import find_spec
 from numbers import Integral
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sb3_contrib import MaskablePPO
-from stable_baselines3.common.vec_env import DummyVecEnv
 
 from agents.checkpoints import BestCheckpoint
 from agents.isolation import isolated_randomness
@@ -18,11 +19,15 @@ from agents.policy.context import n_spot_inputs
 from agents.policy.inputs import FeatureProjection, InputSettings, describe
 from agents.policy.network import SpotNetwork
 from agents.policy.sb3 import SpotPolicy
+from agents.progress_file import ProgressFile
 from agents.record import TrainingRecord
 from agents.retrospective import read_retrospective
-from agents.returns import CentredReward, reward_statistics
+from agents.returns import CentredRewards, reward_statistics
 from agents.spot_agent import SpotAgent
+from agents.starting_point import choose_prior
+from agents.vec_env import SpotSamplingVecEnv
 from scr2st_env.counts import MIN_COUNTS
+from scr2st_env.envs.spot_sampling import SpotSamplingEnv
 from scr2st_env.errors import InputError
 from scr2st_env.gaussian_process import Kernel
 from scr2st_env.reference import N_STATES
@@ -32,11 +37,8 @@ if TYPE_CHECKING:
     from stable_baselines3.common.callbacks import BaseCallback
 
     from scr2st_env.envs.slides import ReferenceSource, SlideSource, SpotSets
-    from scr2st_env.envs.spot_sampling import SpotSamplingEnv
     from scr2st_env.rewards.base import Term
     from scr2st_env.slide import PublicSlide
-
-N_EVALUATIONS = 8
 
 
 def train_spot_agent(
@@ -62,6 +64,10 @@ def train_spot_agent(
     learning_rate: float = 1e-2,
     gae_lambda: float = 0.5,
     evaluation_slides: Sequence[SlideSource] | None = None,
+    n_evaluations: int = 8,
+    patience: int | None = None,
+    checkpoint: str | Path | None = None,
+    log_folder: str | Path | None = None,
     callback: BaseCallback | None = None,
     progress: bool = True,
     n_threads: int | None = None,
@@ -73,10 +79,12 @@ def train_spot_agent(
 ) -> SpotAgent:
     """Train an agent for a named objective and return the best it was.
 
-    The untrained policy is a stochastic A-optimal design; MaskablePPO learns what to add to it.
-    Rewards are undiscounted (the objective is the sum of an episode); from each is taken what the
-    untrained policy earns on average at that step of that slide, and what remains is scaled to
-    unit variance, so that returns are the gain over the start. Neither moves the optimum.
+    First the policy is given the prior that earns most on the training slides
+    (:func:`agents.starting_point.choose_prior`); then MaskablePPO learns, on the batched
+    environment, what to add to it. Rewards are undiscounted (the objective is the sum of an
+    episode); from each is taken what the policy earned before on average at that step of that
+    slide, and what remains is scaled to unit variance, so that returns are the gain over the
+    start. Neither moves the optimum.
 
     Parameters
     ----------
@@ -101,7 +109,18 @@ def train_spot_agent(
     evaluation_slides
         Slides, of training patients, on which the best checkpoint is chosen by the deterministic
         policy's reward; default: the training slides. The untrained policy takes part, so what
-        is returned never scores less than that there.
+        is returned never scores less than that there; see
+        :class:`agents.checkpoints.BestCheckpoint`.
+    n_evaluations
+        How often, about, the policy is scored on them during training.
+    patience
+        Scores in a row without a new best after which training ends early; default: never.
+    checkpoint
+        File that holds the progress at every score. Where it is there already, training goes on
+        from it and ends with the same weights, bit for bit, as if it had never stopped; it is
+        removed at the end.
+    log_folder
+        Folder for TensorBoard's logs; needs ``pip install tensorboard``. Default: no logs.
     callback
         A further Stable-Baselines3 callback.
     progress
@@ -134,8 +153,8 @@ def train_spot_agent(
         n_states=n_states,
         min_counts=min_counts,
     )
-    make_env = partial(
-        retrospective.environment,
+    arguments = partial(
+        retrospective.arguments,
         excluded=excluded,
         initial=initial,
         budget=budget,
@@ -149,19 +168,34 @@ def train_spot_agent(
     if kernel is not None:
         settings = replace(settings, kernel=kernel)
     n_steps = min(n_steps, -(-total_steps // n_envs))
+    training = {
+        "slides": [slide.public.fingerprint for slide in retrospective.slides],
+        "reward": _objective(weights, terms),
+        "settings": asdict(settings),
+        "numbers": [
+            *(budget, round_size, total_steps, seed, width, prior_strength, n_envs, n_steps),
+            *(batch_size, n_epochs, learning_rate, gae_lambda, n_evaluations, patience),
+        ],
+    }
     with isolated_randomness(seed, n_threads):
-        worlds = [make_env(retrospective.slides) for _ in range(n_envs)]
+        world = SpotSamplingEnv(**arguments(retrospective.slides))
         played = [slide.public for slide in retrospective.slides]
         agent = untrained_agent(played, settings, width=width, prior_strength=prior_strength)
-        statistics = reward_statistics(agent, worlds[0], seed)
         best = BestCheckpoint(
             agent,
-            make_env(retrospective.evaluation_slides),
-            every=max(total_steps // N_EVALUATIONS, 1),
+            SpotSamplingEnv(**arguments(retrospective.evaluation_slides)),
+            every=max(total_steps // n_evaluations, 1),
+            seed=seed,
+            patience=patience,
         )
+        best.score()
+        choose_prior(agent, world)
+        best.score(trusted=True)
+        statistics = reward_statistics(agent, world, seed)
+        envs = SpotSamplingVecEnv(n_envs, **arguments(retrospective.slides))
         model = MaskablePPO(
             SpotPolicy,
-            DummyVecEnv([partial(CentredReward, world, statistics) for world in worlds]),
+            CentredRewards(envs, statistics),
             learning_rate=learning_rate,
             n_steps=n_steps,
             batch_size=min(batch_size, n_envs * n_steps),
@@ -170,16 +204,23 @@ def train_spot_agent(
             gae_lambda=gae_lambda,
             policy_kwargs={
                 "network": agent.network,
-                "bank": _bank(worlds[0], agent),
+                "bank": _bank(world, agent),
             },
+            tensorboard_log=_logs(log_folder),
             seed=seed,
             device="cpu",
         )
+        if checkpoint is not None:
+            best.file = ProgressFile(checkpoint, training)
+            _resume(model, best)
         model.learn(
-            total_steps,
+            total_steps - model.num_timesteps,
             callback=[best] if callback is None else [best, callback],
+            reset_num_timesteps=model.num_timesteps == 0,
             progress_bar=progress,
         )
+        if checkpoint is not None:
+            Path(checkpoint).unlink()
     record = TrainingRecord(
         budget=int(budget) if isinstance(budget, Integral) else float(budget),
         round_size=round_size,
@@ -217,6 +258,23 @@ def untrained_agent(
     projection = FeatureProjection.fit(slides, settings.n_components)
     network = SpotNetwork(n_spot_inputs(settings, projection), width, prior_strength)
     return SpotAgent(network, settings, projection)
+
+
+def _resume(model: MaskablePPO, best: BestCheckpoint) -> None:
+    """Bring the model to where a checkpoint left it, if there is one."""
+    progress = best.file.read(model.policy.optimizer) if best.file else None
+    if progress is None:
+        return
+    best.agent.network.load_state_dict(progress.network)
+    model.policy.optimizer.load_state_dict(progress.optimizer)
+    model.num_timesteps, model._n_updates = progress.steps, progress.updates  # noqa: SLF001
+    best.continue_from(progress)
+
+
+def _logs(folder: str | Path | None) -> str | None:
+    if folder is not None and find_spec("tensorboard") is None:
+        raise InputError("log_folder needs TensorBoard; run 'pip install tensorboard'")
+    return None if folder is None else str(folder)
 
 
 def _trainable(reward: RewardWeights | Mapping[str, float] | None) -> RewardWeights:

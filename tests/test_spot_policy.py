@@ -9,11 +9,18 @@ from conftest import toy_reference, toy_slide
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents import DesignAgent, SpotAgent, run_episode
+from agents import DesignAgent, RewardOracle, SpotAgent, run_episode
 from agents.policy.bank import TENSORS, SlideBank
-from agents.policy.context import design_gain, n_spot_inputs, standardise
+from agents.policy.context import (
+    PRIORS,
+    design_gain,
+    n_spot_inputs,
+    posterior_variance,
+    standardise,
+)
 from agents.policy.inputs import FeatureProjection, InputSettings, describe
 from agents.policy.sb3 import SpotPolicy
+from agents.starting_point import CANDIDATES, choose_prior, scores_of
 from agents.training import _bank, untrained_agent
 from scr2st_env import InputError, Kernel, Slide
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
@@ -66,7 +73,7 @@ def test_untrained_and_deterministic_it_is_the_design_agent(kernel: Kernel) -> N
         pick, _ = spot.predict(observation, deterministic=True)
         exact.predict(observation)
         available = np.asarray(observation["available"]).astype(bool)
-        gain = np.where(available, exact.posterior.design_gain(), 0)
+        gain = np.where(available, exact.posterior.gain, 0)
         assert gain[pick] >= gain.max() * (1 - 1e-4)
         observation, _, done, _, _ = env.step(pick)
 
@@ -321,3 +328,46 @@ def test_the_policy_says_which_observation_it_needs() -> None:
             policy_kwargs={"network": agent.network, "bank": bank},
             device="cpu",
         )
+
+
+@given(bought=st.lists(st.sets(st.integers(0, 35), max_size=20), min_size=1, max_size=3))
+@settings(max_examples=25, deadline=None)
+def test_the_posterior_variance_of_a_batch_is_the_exact_one(bought: list[set[int]]) -> None:
+    prior = JOINT.for_slide(toy_slide(side=6).public)
+    mask = torch.zeros(len(bought), 36, dtype=torch.float64)
+    for row, spots in enumerate(bought):
+        mask[row, sorted(spots)] = 1
+    variance = posterior_variance(torch.from_numpy(prior), mask, 0.1)
+    for row, spots in enumerate(bought):
+        exact = Posterior(prior, 0.1)
+        for spot in spots:
+            exact.observe(spot)
+        np.testing.assert_allclose(variance[row], exact.variance, rtol=1e-7, atol=1e-10)
+
+
+def test_the_prior_that_covers_buys_what_pays_the_spatial_density_most() -> None:
+    slide = toy_slide("one", 9, 1)
+    density = {"states": 0, "types": 0, "density": 1}
+    env = make_env([slide], budget=9, reward=density)
+    agent = untrained_agent([slide.public])
+    paid = {}
+    for name, weights in zip(PRIORS, torch.eye(len(PRIORS)), strict=True):
+        agent.network.prior.copy_(weights)
+        paid[name] = run_episode(agent, env).reward
+    best = run_episode(RewardOracle(reward=density), env).reward
+    assert paid["cover"] >= best - 0.02
+    assert paid["cover"] > max(paid["design"], paid["spread"])
+
+
+def test_the_prior_that_earns_most_is_chosen() -> None:
+    slides = [toy_slide("one", 8, 1), toy_slide("two", 7, 2)]
+    agent = untrained_agent([slide.public for slide in slides])
+    for reward, chosen in (({"density": 1}, [0.0, 0.0, 1.0]), ({"information": 1}, None)):
+        env = make_env(slides, reward={"states": 0, "types": 0, "density": 0} | reward)
+        earned = []
+        for weights in CANDIDATES:
+            agent.network.prior.copy_(torch.tensor(weights))
+            earned.append(scores_of(agent, env).mean())
+        choose_prior(agent, env)
+        assert scores_of(agent, env).mean() == max(earned)
+        assert chosen is None or agent.network.prior[2] > 0

@@ -1,5 +1,6 @@
 """Training: it learns what design cannot know, repeats itself, and never returns less."""
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,13 +16,14 @@ from agents import (
     RandomAgent,
     RewardOracle,
     SpotAgent,
+    SpotSamplingVecEnv,
     evaluate,
     run_episode,
     train_spot_agent,
 )
 from agents.checkpoints import BestCheckpoint
 from agents.isolation import isolated_randomness
-from agents.returns import CentredReward, reward_statistics
+from agents.returns import CentredRewards, reward_statistics
 from agents.training import untrained_agent
 from scr2st_env import CellReference, InputError, Slide
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
@@ -141,7 +143,7 @@ def test_the_best_of_several_networks_is_kept() -> None:
         with torch.no_grad():
             for parameter in agent.network.parameters():
                 parameter.normal_()
-        best._score()
+        best.score()
         seen[best.scores[-1]] = weights(agent)
     assert len(seen) > 1
     assert best.restore() == max(seen)
@@ -195,21 +197,29 @@ def test_everything_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_returns_are_gains_over_the_start() -> None:
-    env = SpotSamplingEnv([toy_slide("one", 6, 1)], toy_reference(), budget=8)
-    agent = untrained_agent([env.slides[0].public])
+    slides = [toy_slide("one", 6, 1), toy_slide("two", 5, 2)]
+    env = SpotSamplingEnv(slides, toy_reference(), budget=4)
+    agent = untrained_agent([slide.public for slide in slides])
     statistics = reward_statistics(agent, env, seed=0)
-    wrapped = CentredReward(env, statistics)
-    wrapped.reset(seed=0)
-    centred = [wrapped.step(spot)[1] for spot in range(8)]
-    env.reset(seed=0)
-    plain = [env.step(spot)[1] for spot in range(8)]
-    expected = (np.array(plain) - statistics.expected["one"]) / statistics.scale
-    np.testing.assert_allclose(centred, expected)
+    make = partial(SpotSamplingVecEnv, 3, slides=slides, reference=toy_reference(), budget=4)
+    plain, wrapped = make(), CentredRewards(make(), statistics)
+    plain.seed(0)
+    wrapped.seed(0)
+    plain.reset()
+    wrapped.reset()
+    for step in range(10):
+        spots = wrapped.env_method("action_masks")
+        action = np.array([np.flatnonzero(mask)[0] for mask in spots])
+        _, paid, ended, infos = plain.step(action)
+        _, centred, again, _ = wrapped.step(action)
+        expected = [statistics.expected[info["slide"]][step % 4] for info in infos]
+        np.testing.assert_allclose(centred, (paid - expected) / statistics.scale, rtol=1e-5)
+        assert ended.tolist() == again.tolist() == [step % 4 == 3] * 3
     episodes = [
-        sum(run_episode(agent, env, seed=seed, deterministic=False).rewards) for seed in range(4)
+        run_episode(agent, env, slide="one", seed=seed, deterministic=False).reward
+        for seed in range(4)
     ]
     assert statistics.expected["one"].sum() == pytest.approx(np.mean(episodes))
-    assert wrapped.get_wrapper_attr("action_masks")().shape == (36,)
 
 
 @pytest.mark.parametrize("round_size", [1, 3])

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from agents.policy.context import N_DYNAMIC, SpotBatch, spot_context
+from agents.policy.context import N_DYNAMIC, PRIORS, SpotBatch, spot_context
 from agents.policy.inputs import SlideInputs
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-TENSORS = ("static", "similarity", "unseen", "factor")
+TENSORS = ("static", "similarity", "unseen", "factor", "rough", "tissue")
 
 
 class SlideBank(nn.Module):
@@ -83,16 +83,16 @@ class SlideBank(nn.Module):
         first = self.slide(0)
         n_inputs = first.static.shape[1] + 2 * len(first.similarity) + N_DYNAMIC
         inputs = mask.new_zeros(batch, width, n_inputs)
-        design = mask.new_zeros(batch, width)
+        prior = mask.new_zeros(batch, width, len(PRIORS))
         real = torch.zeros(batch, width, dtype=torch.bool)
         for row in sorted(set(rows.tolist())):
             slide = self.slide(row)
             which = rows == row
             n_spots = slide.n_spots
-            found, gain = spot_context(
+            found, guess = spot_context(
                 slide, self.noise, mask[which, :n_spots], available[which, :n_spots]
             )
             inputs[which, :n_spots] = found
-            design[which, :n_spots] = gain
+            prior[which, :n_spots] = guess
             real[which, :n_spots] = True
-        return SpotBatch(inputs, design, real, mask > 0, progress)
+        return SpotBatch(inputs, prior, real, mask > 0, progress)

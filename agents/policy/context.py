@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 import torch
 
-from agents.policy.inputs import FeatureProjection, InputSettings, SlideInputs
+from agents.policy.inputs import ROUGH_NOISE, FeatureProjection, InputSettings, SlideInputs
 
-N_DYNAMIC = 4
+N_DYNAMIC = 5
 N_PROGRESS = 2
+PRIORS = ("design", "spread", "cover")
+COVERED = 1e-4  # share of the tissue below which a spot shows nothing new
 
 
 class SpotBatch(NamedTuple):
@@ -19,7 +21,7 @@ class SpotBatch(NamedTuple):
     """
 
     inputs: torch.Tensor  # (B, N, F)
-    design: torch.Tensor  # (B, N), standardised log design gain
+    prior: torch.Tensor  # (B, N, 3), standardised: design, spread, cover
     real: torch.Tensor  # (B, N), bool
     bought: torch.Tensor  # (B, N), bool
     progress: torch.Tensor  # (B, 2), share of the budget left and of the round filled
@@ -58,6 +60,38 @@ def design_gain(
     return squares / (variance + noise) / len(factor), variance
 
 
+def posterior_variance(covariance: torch.Tensor, mask: torch.Tensor, noise: float) -> torch.Tensor:
+    """Return the exact posterior variance of all spots after each selection.
+
+    K_ii - |L^-1 K_Si|^2 with L L' = K_SS + s I (Rasmussen & Williams 2006, eq. 2.26); O(k^2 N).
+
+    Parameters
+    ----------
+    covariance
+        Prior covariance K, (N, N).
+    mask
+        Selection masks of at most k spots, (B, N), 0 or 1.
+    noise
+        Noise variance s.
+
+    Returns
+    -------
+    torch.Tensor
+        (B, N).
+    """
+    most = int(mask.sum(1).max())
+    prior = covariance.diagonal().expand(len(mask), -1)
+    if most == 0:
+        return prior
+    is_bought, spots = mask.topk(most, dim=1)  # (B, k), rows with fewer spots are filled up
+    across = covariance[spots] * is_bought.unsqueeze(-1)  # (B, k, N)
+    within = across.gather(2, spots.unsqueeze(1).expand(-1, most, -1)) * is_bought.unsqueeze(1)
+    diagonal = noise + 1 - is_bought  # keeps the rows that fill up regular
+    factor = torch.linalg.cholesky(within + torch.diag_embed(diagonal))
+    explained = torch.linalg.solve_triangular(factor, across, upper=False)
+    return prior - explained.square().sum(1)
+
+
 def standardise(values: torch.Tensor, over: torch.Tensor) -> torch.Tensor:
     """Return values with mean 0 and variance 1 in each row over the entries in ``over``."""
     weight = over.float()
@@ -70,7 +104,7 @@ def standardise(values: torch.Tensor, over: torch.Tensor) -> torch.Tensor:
 def spot_context(
     slide: SlideInputs, noise: float, mask: torch.Tensor, available: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the inputs of every spot and its standardised log design gain.
+    """Return the inputs of every spot and what the prior of the policy makes of it.
 
     Parameters
     ----------
@@ -84,23 +118,31 @@ def spot_context(
     Returns
     -------
     inputs
-        (B, N, F + 2 L + 4): static inputs; at each length scale, the logarithms of what is unseen
-        of the spot and of how much unseen it would show; design, posterior variance, mask,
-        available.
-    design
-        (B, N).
+        (B, N, F + 2 L + 5): static inputs; at each length scale, the logarithms of what is unseen
+        of the spot and of how much unseen it would show; design, posterior variance, spread,
+        mask, available.
+    prior
+        (B, N, 3), the logarithms, standardised over what is available, of *design*, the fall of
+        the mean posterior variance; *spread*, the spot's own posterior variance under the rough
+        kernel, which rises far from purchases; *cover*, the tissue within reach of the spot and
+        of no purchase.
     """
     batch, n_spots = mask.shape
     gain, variance = design_gain(slide.factor, mask, noise)
     design = standardise(gain.clamp(min=1e-12).log(), available > 0)
+    rough = posterior_variance(slide.rough, mask, ROUGH_NOISE)
+    spread = standardise(rough.clamp(min=1e-6).log(), available > 0)
     log_unseen = (mask @ slide.unseen).view(batch, -1, n_spots).transpose(0, 1)  # (L, B, N)
     novelty = log_unseen.exp() @ slide.similarity  # (L, B, N)
+    covered = (log_unseen[0].exp() * slide.tissue) @ slide.similarity[0]
+    cover = standardise((covered / slide.tissue.sum() + COVERED).log(), available > 0)
     typical = slide.similarity.sum(-1).mean(-1)[:, None, None]
     novelty = torch.log(novelty / typical + 0.02).permute(1, 2, 0)
     own = log_unseen.clamp(min=-3).permute(1, 2, 0)
-    dynamic = torch.stack([design, variance, mask, available], dim=-1)
+    dynamic = torch.stack([design, variance, spread, mask, available], dim=-1)
     static = slide.static.expand(batch, -1, -1)
-    return torch.cat([static, own, novelty, dynamic], dim=-1), design
+    inputs = torch.cat([static, own, novelty, dynamic], dim=-1)
+    return inputs, torch.stack([design, spread, cover], dim=-1)
 
 
 def n_spot_inputs(settings: InputSettings, projection: FeatureProjection) -> int:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from scr2st_env.slide import PublicSlide
 
 SEEN = 0.99  # how much of itself a measured spot shows; 1 would have an infinite logarithm
+ROUGH_LENGTH = 10.0  # in pitches
+ROUGH_NOISE = 0.1
 NEGLIGIBLE = 1e-6  # of the largest variance: below it, float32 features show only rounding
 
 
@@ -144,6 +146,11 @@ class SlideInputs:
         what remains unseen of every spot.
     factor
         U with U U' close to the design kernel, (N, r).
+    rough
+        Covariance of a rough surface, Matern 3/2 of 10 pitches, (N, N): its posterior variance
+        grows with the distance to purchases, most of all beyond them.
+    tissue
+        Density of the tissue at each spot, (N,).
     """
 
     fingerprint: str
@@ -152,6 +159,8 @@ class SlideInputs:
     similarity: torch.Tensor  # (L, N, N)
     unseen: torch.Tensor  # (N, L N)
     factor: torch.Tensor  # (N, r)
+    rough: torch.Tensor  # (N, N)
+    tissue: torch.Tensor  # (N,)
 
     @property
     def n_spots(self) -> int:
@@ -198,6 +207,8 @@ def describe(
         similarity=_tensor(similarity),
         unseen=_tensor(np.concatenate(np.log1p(-SEEN * similarity), axis=1)),
         factor=_tensor(low_rank(kernel.for_slide(slide), settings.rank)),
+        rough=_tensor(_matern(slide.pitch_coordinates, ROUGH_LENGTH)),
+        tissue=_tensor(slide.tissue_density.astype(np.float64)),
     )
 
 
@@ -222,5 +233,10 @@ def _radial(points: NDArray[Any], length: float) -> NDArray[np.float64]:
     return np.exp(-0.5 * cdist(points, points, "sqeuclidean") / length**2)
 
 
+def _matern(points: NDArray[Any], length: float) -> NDArray[np.float64]:
+    scaled = np.sqrt(3.0) * cdist(points, points) / length
+    return (1 + scaled) * np.exp(-scaled)
+
+
 def _tensor(array: NDArray[np.float64]) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    return torch.from_numpy(np.array(array, dtype=np.float32))

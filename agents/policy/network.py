@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from agents.policy.context import N_PROGRESS, SpotBatch
+from agents.policy.context import N_PROGRESS, PRIORS, SpotBatch
 
 
 class SpotNetwork(nn.Module):
@@ -13,10 +13,11 @@ class SpotNetwork(nn.Module):
 
     Each spot passes the same two layers; what they give is pooled over the slide (mean and
     maximum over its spots, mean over the bought ones) and handed back to each spot, as in
-    DeepSets. The logits are ``prior_strength`` times the standardised log design gain, corrected
-    linearly by the inputs, plus a residual of what the layers give. Both corrections start at
-    zero: untrained, the policy is a stochastic A-optimal design, and its best guess is the design
-    agent's.
+    DeepSets. The logits are ``prior_strength`` times a prior, corrected linearly by the inputs,
+    plus a residual of what the layers give. The prior is a weighted mean of the three standardised
+    designs of :func:`agents.policy.context.spot_context`; its weights are chosen, not descended
+    on. Both corrections start at zero: untrained, all weight is on the A-optimal design, the
+    policy is a stochastic one, and its best guess is the design agent's.
 
     Parameters
     ----------
@@ -25,7 +26,7 @@ class SpotNetwork(nn.Module):
     width
         Of the hidden layers.
     prior_strength
-        Weight of the design gain in the logits; larger explores less.
+        Weight of the prior in the logits; larger explores less.
 
     References
     ----------
@@ -48,6 +49,8 @@ class SpotNetwork(nn.Module):
         self.value = nn.Sequential(
             nn.Linear(3 * width + N_PROGRESS, width), nn.ReLU(), nn.Linear(width, 1)
         )
+        self.prior: torch.Tensor
+        self.register_buffer("prior", torch.eye(len(PRIORS))[0])
         for layer in (self.residual.weight, self.residual.bias, self.direct.weight):
             nn.init.zeros_(layer)
 
@@ -75,5 +78,5 @@ class SpotNetwork(nn.Module):
 
     def _logits(self, batch: SpotBatch, hidden: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:
         mixed = torch.relu(self.mix_spot(hidden) + self.mix_pool(pooled).unsqueeze(1))
-        greedy = batch.design + self.direct(batch.inputs).squeeze(-1)
+        greedy = batch.prior @ self.prior + self.direct(batch.inputs).squeeze(-1)
         return self.prior_strength * greedy + self.residual(mixed).squeeze(-1)

@@ -1,0 +1,47 @@
+"""Which prior a policy starts from: the one that earns most on the training slides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from agents.episode import run_episode
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from agents.spot_agent import SpotAgent
+    from scr2st_env.envs.spot_sampling import SpotSamplingEnv
+
+CANDIDATES = (  # weights of design, spread and cover
+    (1.0, 0.0, 0.0),
+    (0.0, 1.0, 0.0),
+    (0.0, 0.0, 1.0),
+    (0.5, 0.5, 0.0),
+    (0.5, 0.0, 0.5),
+    (0.0, 0.5, 0.5),
+)
+
+
+def scores_of(agent: SpotAgent, env: SpotSamplingEnv) -> NDArray[np.float64]:
+    """Return the reward of one deterministic episode on each slide, (n_slides,)."""
+    return np.array([run_episode(agent, env, slide=slide.name).reward for slide in env.slides])
+
+
+def choose_prior(agent: SpotAgent, env: SpotSamplingEnv) -> None:
+    """Give the agent the prior with which it earns most on average over the slides.
+
+    Parameters
+    ----------
+    agent
+        Changed in place; only the weights of its prior are.
+    env
+        With the training slides, one mean each, whatever their size.
+    """
+    earned = []
+    for weights in CANDIDATES:
+        agent.network.prior.copy_(torch.tensor(weights))
+        earned.append(scores_of(agent, env).mean())
+    agent.network.prior.copy_(torch.tensor(CANDIDATES[int(np.argmax(earned))]))
