@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from agents.baselines.scrl import ReleasedSCRLAgent as ReleasedSCRLAgent
     from agents.baselines.scrl import SCRLAgent as SCRLAgent
     from agents.baselines.sketching import GeometricSketchAgent as GeometricSketchAgent
+    from agents.denoised_oracle import DenoisedPredictionOracle as DenoisedPredictionOracle
+    from agents.denoised_oracle import DenoisedRewardOracle as DenoisedRewardOracle
     from agents.episode import Episode as Episode
     from agents.episode import run_episode as run_episode
     from agents.evaluation import evaluate as evaluate
@@ -52,6 +54,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "baselines.scrl": ["ReleasedSCRLAgent", "SCRLAgent"],
         "baselines.sketching": ["GeometricSketchAgent"],
         "baselines.design": ["DesignAgent"],
+        "denoised_oracle": ["DenoisedPredictionOracle", "DenoisedRewardOracle"],
         "episode": ["Episode", "run_episode"],
         "evaluation": ["evaluate"],
         "baselines.farthest": ["FarthestPointAgent"],

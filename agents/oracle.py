@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy.sparse import csr_matrix, diags_array
@@ -14,7 +14,7 @@ from scr2st_env.arrays import BoolArray, IntArray, frozen
 from scr2st_env.errors import InputError
 from scr2st_env.gaussian_process import Kernel, Posterior
 from scr2st_env.rewards.base import Setting
-from scr2st_env.rewards.paying import BoundReward
+from scr2st_env.rewards.paying import BatchedReward
 from scr2st_env.rewards.weights import RewardWeights, make_reward
 from scr2st_env.slide import HiddenPart, Slide
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scr2st_env.reference import CellReference
+
+AT_ONCE = 64  # candidates, whose copies of the reward's state fit into memory
 
 
 class Oracle(SlideAgent, ABC):
@@ -126,8 +128,9 @@ class PredictionOracle(Oracle):
     def study(self, slide: Slide, purchasable: BoolArray) -> None:
         """Compute all inner products of the spots' expression."""
         expression = slide.expression(self._genes(slide, purchasable)).astype(np.float64)
-        centred = expression - expression[purchasable].mean(axis=0)
-        spread = centred[purchasable].std(axis=0)
+        spread = expression[purchasable].std(axis=0)
+        centred = self.believed(expression, slide, purchasable)
+        centred -= centred[purchasable].mean(axis=0)
         scaled = np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0)
         self.truth = scaled @ scaled.T  # Y Y', (N, N)
         self.residual_truth = self.truth.copy()  # R Y'
@@ -135,6 +138,13 @@ class PredictionOracle(Oracle):
         self.mean_share = np.ones(slide.n_spots)  # h
         self.posterior = Posterior(self.kernel.for_slide(slide.public), self.kernel.noise)
         self.measured: list[int] = []
+
+    def believed(
+        self, expression: NDArray[np.float64], slide: Slide, purchasable: BoolArray
+    ) -> NDArray[np.float64]:
+        """Return what is taken for the truth, (N, G): what sequencing would show."""
+        del slide, purchasable
+        return expression.copy()
 
     def gains(self, bought: BoolArray, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return minus the squared error that is left, up to a constant, (n,)."""
@@ -179,7 +189,7 @@ class PredictionOracle(Oracle):
 class RewardOracle(Oracle):
     """Buys the spot with the largest true increase of the reward.
 
-    The reward of every candidate is computed, so a pick takes N evaluations of the reward.
+    What every candidate would be paid, as a round of its own, is computed at every pick.
 
     Parameters
     ----------
@@ -202,8 +212,13 @@ class RewardOracle(Oracle):
 
     def study(self, slide: Slide, purchasable: BoolArray) -> None:
         """Forget the last slide; the reward is bound when the initial spots are seen."""
-        del slide, purchasable
-        self.bound: BoundReward | None = None
+        self.seen = self.believed(slide, purchasable)
+        self.bound: BatchedReward | None = None
+
+    def believed(self, slide: Slide, purchasable: BoolArray) -> Slide:
+        """Return what is taken for the truth: what sequencing would show."""
+        del purchasable
+        return slide
 
     def gains(self, bought: BoolArray, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return what buying each candidate, as a round of its own, pays, (n,)."""
@@ -211,16 +226,18 @@ class RewardOracle(Oracle):
         if self.bound is None:
             self.bound = self._bind(selection)
         paid = np.empty(len(candidates))
-        for row, spot in enumerate(candidates.tolist()):
-            self.bound.reset(selection)
-            paid[row] = sum(self.bound.settle([spot]).values())
+        for start in range(0, len(candidates), AT_ONCE):
+            spots = candidates[start : start + AT_ONCE].astype(np.intp)
+            rows = np.arange(len(spots))
+            self.bound.reset(rows, selection)  # a potential may not be copied within an episode
+            parts = self.bound.settle(rows, [(rows, spots)])
+            paid[start : start + len(spots)] = sum(parts.values())
         return paid
 
-    def _bind(self, initial: IntArray) -> BoundReward:
-        slide = cast(Slide, self.revealed)
-        setting = Setting(slide, self.reference, self.budget, self.purchasable, initial)
+    def _bind(self, initial: IntArray) -> BatchedReward:
+        setting = Setting(self.seen, self.reference, self.budget, self.purchasable, initial)
         self.reward.check(setting)
-        return self.reward.bind(setting)
+        return self.reward.bind_batched(setting, AT_ONCE)
 
 
 def shown_to_oracles(slide: Slide, known: BoolArray) -> Slide:

@@ -32,7 +32,9 @@ BUILT_IN = {
     "scrl": "agents.baselines.scrl:SCRLAgent",
     "scrl-released": "agents.baselines.scrl:ReleasedSCRLAgent",
     "oracle": "agents.oracle:PredictionOracle",
+    "oracle:denoised": "agents.denoised_oracle:DenoisedPredictionOracle",
     "reward-oracle": "agents.oracle:RewardOracle",
+    "reward-oracle:denoised": "agents.denoised_oracle:DenoisedRewardOracle",
 }
 
 
@@ -41,7 +43,7 @@ def agent_names() -> list[str]:
     return [*BUILT_IN, *sorted(point.name for point in entry_points(group=GROUP))]
 
 
-def load_agent(spec: str | Path, **options: Any) -> Any:
+def load_agent(spec: str | Path, *, execute_code: bool = False, **options: Any) -> Any:
     """Make an agent.
 
     Parameters
@@ -49,7 +51,10 @@ def load_agent(spec: str | Path, **options: Any) -> Any:
     spec
         A name (see :func:`agent_names`), ``"module:name"`` of a class or function that
         returns an agent, or of a function ``(observation, action_mask, rng) -> index`` that is
-        one, or the path of a saved agent (``*.safetensors``), which executes nothing.
+        one, or the path of a saved agent (``*.safetensors``), which executes nothing, or of a
+        model that Stable-Baselines3 saved (``*.zip``), which does.
+    execute_code
+        Allow a model of Stable-Baselines3, whose file may hold any code, to be loaded.
     **options
         For the constructor; a saved agent takes none.
 
@@ -73,9 +78,13 @@ def load_agent(spec: str | Path, **options: Any) -> Any:
     for point in entry_points(group=GROUP):
         if point.name == text:
             return _make(point.load(), text, options)
-    if text.endswith(".safetensors") or Path(text).is_file():
+    if text.endswith((".safetensors", ".zip")) or Path(text).is_file():
         if options:
             raise InputError(f"{text} is a saved agent, which takes no options: {sorted(options)}")
+        if text.endswith(".zip"):
+            from agents.foreign_models import load_model
+
+            return load_model(text, execute_code=execute_code)
         from agents.spot_agent import SpotAgent
 
         return SpotAgent.load(text)
@@ -83,7 +92,7 @@ def load_agent(spec: str | Path, **options: Any) -> Any:
         return _make(_imported(text, text), text, options)
     raise InputError(
         f"there is no agent {text!r}; name one of {', '.join(agent_names())}, "
-        "a 'module:Class' or 'module:function', or the path of a saved agent (*.safetensors)"
+        "a 'module:Class' or 'module:function', or the path of a saved agent (*.safetensors, *.zip)"
     )
 
 

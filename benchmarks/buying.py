@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from agents.episode import Episode
     from benchmarks.config import BenchmarkConfig
@@ -24,6 +24,9 @@ ENVIRONMENT = "environment"  # the judge that holds what an episode earned
 LEARNED = "learned:"
 FITTED = ":fitted"
 OBJECTIVES = ("reward", "prediction")
+PREDICTION_ORACLES = ("oracle", "oracle:denoised")
+REWARD_ORACLES = ("reward-oracle", "reward-oracle:denoised")
+NOVELTY_SEEKERS = ("posterior-sampling", "scrl")
 
 
 def reward_weights(config: BenchmarkConfig) -> dict[str, float]:
@@ -60,7 +63,16 @@ def make_environment(
     )
 
 
-def make_buyer(spec: str, folder: Path, genes: Sequence[str], kernel: Kernel) -> Any:
+def make_buyer(
+    spec: str,
+    folder: Path,
+    genes: Sequence[str],
+    kernel: Kernel,
+    reference: CellReference | None = None,
+    reward: Mapping[str, float] | None = None,
+    *,
+    execute_code: bool = False,
+) -> Any:
     """Return the agent, or oracle, of a specification.
 
     Parameters
@@ -73,6 +85,11 @@ def make_buyer(spec: str, folder: Path, genes: Sequence[str], kernel: Kernel) ->
         The gene list and the kernel fitted on the training patients: what the oracle's prediction
         gain refers to; ``"design:fitted"``, and any agent of ours that takes a kernel, with
         ``:fitted`` after its name, decides with that kernel too.
+    reference, reward
+        Of the environment: agents that look for new cell states are handed the atlas, so that new
+        means what the reward pays for, and the oracles of the reward its weights, too.
+    execute_code
+        As :func:`agents.load_agent` takes it.
 
     Raises
     ------
@@ -81,11 +98,20 @@ def make_buyer(spec: str, folder: Path, genes: Sequence[str], kernel: Kernel) ->
     """
     from agents.registry import load_agent
 
-    if spec == "oracle":
-        return load_agent("oracle", kernel=kernel, genes=list(genes))
-    if _is_fitted(spec):
-        return load_agent(spec.removesuffix(FITTED), kernel=kernel)
-    return load_agent(trained_agent(spec, folder) if spec.startswith(LEARNED) else spec)
+    options: dict[str, Any] = {}
+    name = spec.removesuffix(FITTED) if _is_fitted(spec) else spec
+    if name != spec or name in PREDICTION_ORACLES:
+        options["kernel"] = kernel
+    if name in PREDICTION_ORACLES:
+        options["genes"] = list(genes)
+    if name in REWARD_ORACLES:
+        options |= {"reference": reference, "reward": reward}
+    if name in NOVELTY_SEEKERS:
+        options["reference"] = reference
+    if options:
+        return load_agent(name, **options)
+    path = trained_agent(spec, folder) if spec.startswith(LEARNED) else spec
+    return load_agent(path, execute_code=execute_code)
 
 
 def origin_unchecked(spec: str) -> bool:

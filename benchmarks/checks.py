@@ -82,12 +82,7 @@ def _check_agent(config: BenchmarkConfig, study: Study, folds: list[Fold], spec:
             known = ", ".join(LEARNED + objective for objective in OBJECTIVES)
             raise InputError(f"there is no agent {spec!r}; agents that learn are {known}")
         return
-    if spec == "reward-oracle":
-        raise InputError(
-            "agent 'reward-oracle' looks ahead on the reward alone, and a benchmark's gap "
-            "is one of prediction; name 'oracle' instead"
-        )
-    player = make_buyer(spec, Path(), [], Kernel())
+    player = make_buyer(spec, Path(), [], Kernel(), execute_code=config.execute_code)
     for field, named in (
         ("primary_agent", [config.primary_agent]),
         ("primary_against", config.primary_against),

@@ -16,7 +16,7 @@ from scr2st_env.errors import InputError
 Share = Annotated[float, Field(gt=0, lt=1)]
 Protocol = Literal["within-slide", "new-slide"]
 
-NOT_IN_HASH = frozenset({"jobs", "title"})
+NOT_IN_HASH = frozenset({"jobs", "title", "execute_code"})
 
 
 class BenchmarkConfig(BaseModel):
@@ -104,6 +104,11 @@ class BenchmarkConfig(BaseModel):
     primary_judge: str = Field("gp", description="Judge of the primary contrast.")
     primary_budget: Share = Field(0.1, description="Budget of the primary contrast and the maps.")
     jobs: int = Field(2, ge=1, description="Processes to use.")
+    execute_code: bool = Field(
+        False,
+        description="Load agents that Stable-Baselines3 saved (*.zip), which executes whatever "
+        "code is in the file; only for files of people you trust.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

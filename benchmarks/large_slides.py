@@ -6,6 +6,7 @@ import multiprocessing
 import resource
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -71,9 +72,17 @@ def _choose_round(name: str, slide: PublicSlide, shown: NDArray[np.float32]) -> 
         spot = int(agent.predict(observation)[0])
         picks[2 + step], bought[spot], available[spot] = spot, 1, 0
     seconds = time.process_time() - began - setup
+    return Round(setup, seconds, _most_gigabytes())
+
+
+def _most_gigabytes() -> float:
+    """Return the most memory of this process; Linux's getrusage also counts that of the parent."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / 1e9
     unit = 1 if sys.platform == "darwin" else 1024
-    gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-    return Round(setup, seconds, gigabytes)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 class Loss(NamedTuple):

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from benchmarks.buying import ENVIRONMENT, episode_scores, make_buyer, make_environment
+from benchmarks.buying import (
+    ENVIRONMENT,
+    episode_scores,
+    make_buyer,
+    make_environment,
+    reward_weights,
+)
 from benchmarks.judging import make_judge, predict_slide, scores
 from benchmarks.names import file_stem
 from benchmarks.results import read_episodes
@@ -112,7 +118,15 @@ def _play(
     env = make_environment(config, slide, ground.reference, unit.budget, ground.test_part)
     episodes, maps = [], _ground_truth(ground)
     for spec in config.agents_at(unit.budget):
-        buyer = make_buyer(spec, ground.agents, ground.genes.genes, ground.kernel)
+        buyer = make_buyer(
+            spec,
+            ground.agents,
+            ground.genes.genes,
+            ground.kernel,
+            ground.reference,
+            reward_weights(config),
+            execute_code=config.execute_code,
+        )
         for seed in range(config.seeds):
             episode = run_episode(buyer, env, slide=slide.name, seed=seed)
             _check_money(episode, spec, slide.name)

@@ -62,7 +62,7 @@ def check_names(config: BenchmarkConfig) -> None:
 
     for agent in config.agents:
         if not agent.startswith(LEARNED):
-            make_buyer(agent, Path(), [], Kernel())
+            make_buyer(agent, Path(), [], Kernel(), execute_code=config.execute_code)
         elif agent.removeprefix(LEARNED) not in OBJECTIVES:
             known = ", ".join(LEARNED + objective for objective in OBJECTIVES)
             raise InputError(f"there is no agent {agent!r}; agents that learn are {known}")

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from agents import (
+    DenoisedPredictionOracle,
+    DenoisedRewardOracle,
     DesignAgent,
     FarthestPointAgent,
     FunctionAgent,
@@ -26,6 +28,8 @@ from agents import (
     run_episode,
 )
 from agents.base import MaskAgent
+from agents.denoised_oracle import denoised
+from agents.oracle import shown_to_oracles
 from scr2st_env import InputError, Kernel, PublicSlide, Slide
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
 from scr2st_env.gaussian_process import posterior_mean
@@ -185,7 +189,9 @@ def noisy_copy(slide: Slide, spots: list[int], seed: int) -> Slide:
 
 ORACLES = {
     "prediction": lambda: PredictionOracle(n_genes=12),
+    "prediction, denoised": lambda: DenoisedPredictionOracle(n_genes=12),
     "reward": lambda: RewardOracle(toy_reference()),
+    "reward, denoised": lambda: DenoisedRewardOracle(toy_reference()),
 }
 
 
@@ -259,6 +265,78 @@ def test_the_prediction_oracle_beats_every_baseline_at_its_own_measure() -> None
     score = table.groupby("agent").reward.mean()
     assert score["oracle"] > score["design"] + 0.02
     assert table[table.oracle].agent.unique().tolist() == ["oracle"]
+
+
+@pytest.mark.parametrize(
+    "reward",
+    [
+        {"states": 1.0, "types": 0.0, "density": 0.0},
+        {"states": 0.2, "types": 2.0, "density": 0.5, "hard_states": 1.0, "information": 0.3},
+        {"states": 0.0, "types": 0.0, "density": 0.0, "prediction": 1.0},
+        "released",
+    ],
+)
+def test_the_reward_oracle_follows_the_reward_it_is_given(reward: Any) -> None:
+    slide, initial, excluded = toy_slide("one", 9, 1), [0, 40], list(range(3, 80, 9))
+    env = make_env(
+        [slide], reward=reward, budget=6, initial={"one": initial}, excluded={"one": excluded}
+    )
+    episode = run_episode(RewardOracle(toy_reference(), reward), env)
+    open_spots = np.ones(81, bool)
+    open_spots[[*initial, *excluded]] = False
+    known = open_spots.copy()
+    known[initial] = True
+    setting = Setting(
+        shown_to_oracles(slide, known), toy_reference(), 6, open_spots, np.array(initial, np.int32)
+    )
+    bought = list(initial)
+    for pick in episode.picks:
+        worth = {}
+        for spot in sorted(set(np.flatnonzero(open_spots).tolist()) - set(bought)):
+            fresh = make_reward(reward).bind(setting)  # nothing is left of any other candidate
+            fresh.reset(np.array(sorted(bought), np.int32))
+            worth[spot] = sum(fresh.settle([spot]).values())
+        assert worth[pick] == pytest.approx(max(worth.values()), abs=1e-9)
+        bought.append(pick)
+
+
+def test_a_denoised_oracle_takes_the_pattern_for_the_truth() -> None:
+    slide, excluded = toy_slide("one", 8, 1), list(range(0, 64, 5))
+    purchasable = np.ones(64, bool)
+    purchasable[excluded] = False
+    rows, kernel = np.flatnonzero(purchasable), Kernel(length=1.5, noise=0.5)
+    embedding = slide.hidden.embedding.astype(float)
+    prior = kernel.for_slide(slide.public)[np.ix_(rows, rows)]
+    mean = embedding[rows].mean(axis=0)
+    system = prior + 0.5 * np.eye(len(rows))
+    pattern = mean + prior @ np.linalg.solve(system, embedding[rows] - mean)
+    found = denoised(embedding, slide.public, purchasable, kernel)
+    np.testing.assert_allclose(found[rows], pattern, atol=1e-9)
+    np.testing.assert_array_equal(found[excluded], embedding[excluded])
+    smooth = denoised(np.ones((64, 2)), slide.public, purchasable, kernel)
+    np.testing.assert_allclose(smooth, 1)  # a level is no noise
+    believed = DenoisedRewardOracle(kernel=kernel).believed(slide, purchasable).hidden
+    np.testing.assert_allclose(believed.embedding[rows], pattern, atol=1e-5)
+    assert (believed.types >= 0).all()
+    np.testing.assert_allclose(believed.types.sum(axis=1), 1, atol=1e-5)
+
+
+def test_where_all_is_noise_a_denoised_oracle_knows_nothing() -> None:
+    slide = toy_slide("one", 12, 1)
+    noise = noisy_copy(slide, list(range(144)), 0)
+    reward = {"states": 1.0, "types": 0.0, "density": 0.0}
+    gained = {}
+    for name, tissue in (("pattern", slide), ("noise", noise)):
+        env = make_env([tissue], reward=reward, budget=12)
+        oracles = [
+            RandomAgent(),
+            RewardOracle(toy_reference(), reward),
+            DenoisedRewardOracle(toy_reference(), reward, kernel=Kernel(length=3.0)),
+        ]
+        paid = evaluate(oracles, env, seeds=range(4)).groupby("agent").reward.mean()
+        gap = paid["reward-oracle"] - paid["random"]
+        gained[name] = (paid["reward-oracle:denoised"] - paid["random"]) / gap
+    assert gained["noise"] < 0.5 < gained["pattern"] <= 1.0
 
 
 def test_an_oracle_that_was_shown_nothing_says_so() -> None:
@@ -436,7 +514,9 @@ def test_two_agents_of_one_name_need_a_mapping() -> None:
         ("farthest", FarthestPointAgent),
         ("design", DesignAgent),
         ("oracle", PredictionOracle),
+        ("oracle:denoised", DenoisedPredictionOracle),
         ("reward-oracle", RewardOracle),
+        ("reward-oracle:denoised", DenoisedRewardOracle),
         ("agents.baselines.random:RandomAgent", RandomAgent),
     ],
 )

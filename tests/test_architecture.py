@@ -20,6 +20,7 @@ UNPICKLES = {
     ("joblib", "load"), ("dill", "load"), ("cloudpickle", "load"), ("cloudpickle", "loads"),
     ("pd", "read_pickle"), ("pandas", "read_pickle"),
 }  # fmt: skip
+EXECUTES = ROOT / "agents" / "foreign_models.py"  # behind a flag that says so
 FILES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py"))
 
 
@@ -126,6 +127,36 @@ def test_the_scan_sees_imports() -> None:
     assert lazy_exports("scr2st_env")["Slide"] == "scr2st_env.slide"
     assert "scr2st_env._version" in imported_modules("scr2st_env")
     assert set(MAY_IMPORT) <= set(MODULES)
+
+
+def loads_of_models(tree: ast.Module) -> list[int]:
+    """Lines where a Stable-Baselines3 class, or a variable that holds one, loads its zip."""
+    classes = {"algorithm", "model_class"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+            ("stable_baselines3", "sb3_contrib")
+        ):
+            classes.update(alias.asname or alias.name for alias in node.names)
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and (
+            getattr(node.func, "id", getattr(node.func, "attr", "")) == "load_from_zip_file"
+            or (
+                isinstance(node.func, ast.Attribute)
+                and node.func.attr == "load"
+                and getattr(node.func.value, "id", "") in classes
+            )
+        )
+    ]
+
+
+def test_models_that_may_hold_code_are_loaded_in_one_place_only() -> None:
+    found = {path for path in FILES if loads_of_models(ast.parse(path.read_text("utf-8")))}
+    assert found == {EXECUTES}
+    seen = "from sb3_contrib import MaskablePPO as P\nP.load('x')\nload_from_zip_file('y')"
+    assert loads_of_models(ast.parse(seen)) == [2, 3]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

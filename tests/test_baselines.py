@@ -574,3 +574,24 @@ def test_a_benchmark_hands_its_fitted_kernel_to_any_agent_that_takes_one(
     assert not origin_unchecked(f"{name}:fitted")
     with pytest.raises(InputError, match="'random'"):
         make_buyer("random:fitted", tmp_path, [], kernel)
+
+
+@pytest.mark.parametrize("name", ["posterior-sampling", "posterior-sampling:fitted", "scrl"])
+def test_in_a_benchmark_new_means_what_the_reward_pays_for(name: str, tmp_path: Path) -> None:
+    reference = toy_reference()
+    assert make_buyer(name, tmp_path, [], Kernel(), reference).reference is reference
+    assert make_buyer(name, tmp_path, [], Kernel()).reference is None
+
+
+def test_a_benchmark_hands_its_oracles_what_they_refer_to(tmp_path: Path) -> None:
+    reference, kernel, genes = toy_reference(), Kernel(length=2.5), ["g1", "g2"]
+    weights = {"states": 0.0, "types": 0.0, "density": 2.0}
+    for name in ("oracle", "oracle:denoised"):
+        oracle = make_buyer(name, tmp_path, genes, kernel, reference, weights)
+        assert (oracle.name, oracle.kernel, oracle.genes) == (name, kernel, genes)
+        assert oracle.is_oracle
+    for name in ("reward-oracle", "reward-oracle:denoised"):
+        oracle = make_buyer(name, tmp_path, genes, kernel, reference, weights)
+        assert (oracle.name, oracle.reference) == (name, reference)
+        assert [(term.name, term.weight) for term in oracle.reward.terms] == [("density", 2.0)]
+        assert oracle.is_oracle

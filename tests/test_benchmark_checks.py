@@ -62,7 +62,11 @@ def same(study: Study) -> Study:
         (same, {"protocol": "within-slide"}, "takes its gene list from the single-cell reference"),
         (same, {"agents": ["random", "design", "learned:fun"]}, "there is no agent 'learned:fun'"),
         (same, {"agents": ["random", "design", "nope"]}, "there is no agent 'nope'"),
-        (same, {"agents": ["random", "design", "reward-oracle"]}, "name 'oracle' instead"),
+        (
+            same,
+            {"agents": ["random", "reward-oracle"], "primary_agent": "reward-oracle"},
+            "primary_agent 'reward-oracle' is an oracle",
+        ),
         (same, {"primary_agent": "oracle"}, "primary_agent 'oracle' is an oracle"),
         (same, {"primary_against": ["random", "oracle"]}, "primary_against 'oracle' is an oracle"),
         (

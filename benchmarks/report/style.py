@@ -19,7 +19,9 @@ COLOURS = {
     "learned:reward": "#D55E00",
     "learned:prediction": "#CC79A7",
     "oracle": "#000000",
+    "oracle:denoised": "#555555",
     "reward-oracle": "#000000",
+    "reward-oracle:denoised": "#555555",
 }
 SPARE = ("#B8A200", "#8B4513", "#6A3D9A", "#88CCEE", "#44AA99", "#999933", "#882255", "#332288")
 MARKERS = {
@@ -54,7 +56,9 @@ NAMES = {
     "scrl": "SCRL",
     "scrl-released": "SCRL as released",
     "oracle": "Oracle (upper bound)",
+    "oracle:denoised": "Oracle, denoised (upper bound)",
     "reward-oracle": "Reward oracle (upper bound)",
+    "reward-oracle:denoised": "Reward oracle, denoised (upper bound)",
 }
 JUDGES = {
     "gp": "Gaussian process",
