@@ -206,7 +206,7 @@ def slide_arrays(
                 "use Slide.from_anndata(adata, name=...)"
             )
     where = f"slide {name!r}" + (f" ({where})" if where != "AnnData" else "")
-    xy = np.asarray(_matrix(adata, spatial, where, "store the positions (x, y) of the spots there"))
+    xy = _positions(adata, spatial, where)
     unit = micrometres_per_unit(adata) if spatial == "spatial" else None
     unit = unit or 1.0
     patch = None
@@ -216,7 +216,7 @@ def slide_arrays(
         )
     arrays: dict[str, Any] = {
         "name": name,
-        "coordinates": xy[:, :2] * unit,
+        "coordinates": xy * unit,
         "features": patch,
         "spot_names": adata.obs_names.tolist(),
         "patient": patient or _single(adata, "patient") or "",
@@ -249,6 +249,17 @@ def slide_arrays(
         "genes": adata.var_names.tolist(),
         "measurable": measurable,
     }
+
+
+def _positions(adata: AnnData, spatial: str, where: str) -> NDArray[Any]:
+    if adata.n_obs == 0:
+        raise InputError(f"{where} has no spots; filter it less")
+    xy = np.asarray(_matrix(adata, spatial, where, "store the positions (x, y) of the spots there"))
+    if xy.ndim != 2 or xy.shape[1] != 2:
+        raise InputError(
+            f"{where}: obsm[{spatial!r}] has shape {xy.shape}; store two columns, (x, y), there"
+        )
+    return xy
 
 
 def _measurable(counts: Any, min_counts: int, where: str) -> BoolArray:

@@ -469,7 +469,11 @@ FILES = {
     ),
     "positions along a line": Row(
         lambda: read(lambda adata: adata.obsm.update(spatial=np.ones((4, 1)))),
-        ("'s1'", "coordinates must be (N, 2)"),
+        ("'s1'", "obsm['spatial'] has shape (4, 1)", "two columns"),
+    ),
+    "positions in space": Row(
+        lambda: read(lambda adata: adata.obsm.update(spatial=np.ones((4, 3)))),
+        ("'s1'", "obsm['spatial'] has shape (4, 3)", "two columns"),
     ),
     "no patch features": Row(
         lambda: read(lambda adata: adata.obsm.pop("X_patch")),

@@ -22,9 +22,10 @@ def main(
     data: Annotated[
         Path | None, typer.Option(help="Folder with her2st/ and reference/.", envvar=VARIABLE)
     ] = None,
-    output: Annotated[Path, typer.Option(help="Page whose marked block is replaced.")] = Path(
-        "docs/rewards.md"
-    ),
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Page whose marked block is replaced; default: docs/rewards.md."),
+    ] = None,
     budget: Annotated[float, typer.Option(min=0.01, max=0.5, help="Share of the spots.")] = 0.1,
     seeds: Annotated[int, typer.Option(min=1, help="Episodes per section and agent.")] = 2,
     synthetic_only: Annotated[
@@ -34,6 +35,7 @@ def main(
 ) -> None:
     """Measure which parts of the reward can be anticipated from what an agent sees."""
     try:
+        output = _page(output, synthetic_only=synthetic_only)
         around_marks(output)  # a page that cannot be written to is refused before the work
         if data is not None:
             os.environ[VARIABLE] = str(data)
@@ -47,6 +49,12 @@ def main(
         show(f"[red]{error}[/red]")
         raise typer.Exit(2) from error
     show(f"wrote the tables into {output}")
+
+
+def _page(output: Path | None, *, synthetic_only: bool) -> Path:
+    if output is None and synthetic_only:
+        raise InputError("--synthetic-only leaves tables out: name another page with --output")
+    return Path("docs/rewards.md") if output is None else output
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import shlex
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -82,7 +84,7 @@ def main(
     with replacing(output) as temporary:
         temporary.write_text(
             PAGE.format(
-                command="python -m benchmarks.speed",
+                command=shlex.join(["python", "-m", "benchmarks.speed", *sys.argv[1:]]),
                 machine=f"{platform.machine()}, Python {platform.python_version()}",
                 repetitions=repetitions,
                 table=table,

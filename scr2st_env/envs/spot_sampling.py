@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
 
 import gymnasium
 import numpy as np
@@ -159,7 +160,7 @@ class SpotSamplingEnv(PlainSpec, gymnasium.Env[dict[str, Any], np.int64]):
         self._bound: dict[int, BoundReward] = {}
         self._ledger: Ledger | None = None
         self._payer: BoundReward | None = None
-        self._picture: SlidePicture | None = None
+        self._pictures: WeakKeyDictionary[Setting, SlidePicture] = WeakKeyDictionary()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -191,7 +192,6 @@ class SpotSamplingEnv(PlainSpec, gymnasium.Env[dict[str, Any], np.int64]):
         if self._payer is not None:
             self._payer.reset(setting.initial)
         self._ledger = self.rules.open_ledger(setting, index)
-        self._picture = None
         return self.rules.layout.write(self._ledger), self._info(
             self._ledger, self._nothing_paid(), wasted=False
         )
@@ -237,14 +237,14 @@ class SpotSamplingEnv(PlainSpec, gymnasium.Env[dict[str, Any], np.int64]):
             gymnasium.logger.warn("render() needs gym.make(..., render_mode='rgb_array')")
             return None
         ledger = self._playing()
-        if self._picture is None:
+        setting = ledger.setting
+        if setting not in self._pictures:
             from scr2st_env.envs.rendering import SlidePicture
 
-            setting = ledger.setting
-            self._picture = SlidePicture(
+            self._pictures[setting] = SlidePicture(
                 setting.slide.public, setting.purchasable, setting.initial, setting.budget
             )
-        return self._picture.draw(ledger)
+        return self._pictures[setting].draw(ledger)
 
     def action_masks(self) -> BoolArray:
         """Return which actions buy something, bool, (N,): what MaskablePPO asks for."""
