@@ -246,8 +246,10 @@ def main() -> int:
 
 def losses(slide: PublicSlide) -> bool:
     """Print the table of losses; return whether the bar is met."""
-    print(f"\n{slide.n_spots} spots, share of the dense design's gain: low rank (chance), where")
-    heads = "".join(f"{f'rank x {share:g} are bought':>22}" for share in PURCHASES_PER_RANK)
+    print(
+        f"\n{slide.n_spots} spots, share of the dense design's gain: low rank (chance), purchases"
+    )
+    heads = "".join(f"{f'after rank x {share:g}':>22}" for share in PURCHASES_PER_RANK)
     print(f"{'kernel':<14}{'rank':>6}{heads}")
     rows = [
         print_loss(label, kernel, slide, rank)
