@@ -8,7 +8,8 @@ from pathlib import Path
 
 from scr2st_env.errors import InputError
 
-EMBEDDER, KIND = "embedder.safetensors", "PCAEmbedder"
+EMBEDDER = "embedder.safetensors"
+KINDS = ("PCAEmbedder", "ScGPTEmbedder")
 
 
 def space_key(embedding: str) -> str:
@@ -33,9 +34,11 @@ def space_of(embedder: Path) -> str:
     InputError
         If the file is no embedder.
     """
-    from scr2st_env.embedders.storage import load_arrays
+    from scr2st_env.embedders.storage import kind_of, load_arrays
 
-    settings, arrays = load_arrays(embedder, KIND)
+    kind = kind_of(embedder)
+    settings, arrays = load_arrays(embedder, kind if kind in KINDS else KINDS[0])
+    settings.pop("folder", None)  # where a checkpoint lies does not matter, what it is does
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name in sorted(arrays):
         digest.update(name.encode() + arrays[name].tobytes())

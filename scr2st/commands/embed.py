@@ -1,5 +1,6 @@
 """``scr2st embed``: spots and cells brought into one space."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,13 @@ from scr2st.spaces import EMBEDDER, must_be_the_space_in, space_key, space_of
 from scr2st_env.errors import InputError
 
 COMPOSITION = "composition.safetensors"
+
+
+class Types(StrEnum):
+    """How spots are typed."""
+
+    NNLS = "nnls"
+    NEAREST = "nearest"
 
 
 def embed(
@@ -35,13 +43,21 @@ def embed(
         ),
     ] = None,
     embedder: Annotated[
-        Path | None,
+        str,
         typer.Option(
-            metavar="DIR",
-            help="Fit nothing: use what an earlier run left in DIR, as for a new slide. Takes the "
-            "place of --reference.",
+            metavar="NAME|DIR",
+            help="What to fit: pca, or scgpt:FOLDER with a checkpoint of scGPT. Or fit nothing, "
+            "and use what an earlier run left in DIR, as for a new slide: that takes the place of "
+            "--reference.",
         ),
-    ] = None,
+    ] = "pca",
+    types: Annotated[
+        Types,
+        typer.Option(
+            help="Where a spot's cell types come from: non-negative least squares on the types' "
+            "profiles, or the nearest cells in the embedding.",
+        ),
+    ] = Types.NNLS,
     cell_type: Annotated[
         str, typer.Option(metavar="COLUMN", help="obs column of the reference's labels.")
     ] = "cell_type",
@@ -49,7 +65,7 @@ def embed(
         int, typer.Option(min=1, metavar="E", help="Dimensions of the embedding.")
     ] = 16,
     genes: Annotated[
-        int, typer.Option(min=1, metavar="G", help="Most variable shared genes to use.")
+        int, typer.Option(min=1, metavar="G", help="Most variable shared genes to use; of pca.")
     ] = 2000,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the new files.")
@@ -64,9 +80,13 @@ def embed(
     Example: `scr2st embed features/C2.h5ad features/C3.h5ad --reference atlas.h5ad -o embedded`,
     and later `scr2st embed features/C4.h5ad --embedder embedded -o embedded`
     """
-    if embedder is not None and (reference is not None or fit_on):
-        raise InputError("--embedder is fitted already; leave out --reference and --fit-on")
-    if embedder is None and reference is None:
+    earlier = None if is_a_name(embedder) else Path(embedder)
+    if earlier is not None and (reference is not None or fit_on):
+        raise InputError(
+            f"--embedder {embedder} is fitted already; leave out --reference and --fit-on, or name "
+            "pca or scgpt:FOLDER"
+        )
+    if earlier is None and reference is None:
         raise InputError("name the single-cell atlas with --reference, or an earlier --embedder")
     inputs = [*slides, reference] if reference is not None else slides
     outputs = one_output_each(inputs, output)
@@ -77,27 +97,31 @@ def embed(
                 f"{path} has no counts: a live slide needs no embedding, its spots are bought with "
                 "features alone; embed it when it was measured"
             )
+    from scr2st_env.embedders.base import get_embedder, load_embedder
     from scr2st_env.embedders.composition import TypeComposition
     from scr2st_env.embedders.embed import embed_anndata
-    from scr2st_env.embedders.pca import PCAEmbedder
+    from scr2st_env.embedders.nearest_types import NearestTypes, SpotTyping, load_types
     from scr2st_env.files import replacing
 
-    if reference is not None:
+    typing: SpotTyping
+    if earlier is None and reference is not None:
         training = fit_on or slides
-        composition = TypeComposition().fit(reference, training, cell_type)
-        model = PCAEmbedder(components, genes).fit(reference, training)
-    elif embedder is not None:
-        must_be_the_space_in(output, space_of(embedder / EMBEDDER))
-        composition = TypeComposition.load(embedder / COMPOSITION)
-        model = PCAEmbedder.load(embedder / EMBEDDER)
-    embedded = [embed_anndata(path, model, composition) for path in slides]
+        model = get_embedder(embedder, n_components=components, n_genes=genes)
+        model.fit(reference, training)
+        typing = NearestTypes(model) if types is Types.NEAREST else TypeComposition()
+        typing.fit(reference, training, cell_type)
+    elif earlier is not None:
+        must_be_the_space_in(output, space_of(earlier / EMBEDDER))
+        model = load_embedder(earlier / EMBEDDER)
+        typing = load_types(earlier / COMPOSITION, model)
+    embedded = [embed_anndata(path, model, typing) for path in slides]
     if reference is not None:
         embedded.append(embed_anndata(reference, model, platform="cells"))
         with replacing(output / EMBEDDER) as temporary:
             model.save(temporary)
             must_be_the_space_in(output, space_of(temporary))
-        composition.save(output / COMPOSITION)
-    space = space_of((embedder or output) / EMBEDDER)
+        typing.save(output / COMPOSITION)
+    space = space_of((earlier or output) / EMBEDDER)
     for adata, place in zip(embedded, outputs, strict=True):
         adata.uns[space_key("X_cell")] = space
         with replacing(place) as temporary:
@@ -105,6 +129,11 @@ def embed(
         typer.echo(f"{place}: {adata.n_obs} x {adata.obsm['X_cell'].shape[1]} embedding")
     if reference is not None:
         typer.echo(f"later slides: scr2st embed SLIDE --embedder {output} -o {output}")
+
+
+def is_a_name(embedder: str) -> bool:
+    """Whether ``--embedder`` names what is to be fitted, rather than a folder."""
+    return embedder == "pca" or embedder.startswith("scgpt:")
 
 
 def is_live(path: Path) -> bool:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scr2st.outputs import must_be_file
-from scr2st.spaces import KIND, space_key, space_of
+from scr2st.spaces import KINDS, space_key, space_of
 from scr2st_env.errors import InputError
 
 MAX_SHOWN = 12
@@ -147,7 +147,7 @@ def describe_saved(file: Path) -> Lines:
     if not kind:
         raise InputError(f"{file} was not written by scr2st; name a slide, reference or agent")
     lines = [(kind, str(file)), *_flat(json.loads(settings))]
-    if kind == KIND:
+    if kind in KINDS:
         lines.append(("space", space_of(file)))
     numbers = sum(prod(shape) for shape in shapes.values())
     return [*lines, ("numbers", f"{numbers:,} in {len(shapes)} arrays")]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol, Self, runtime_checkable
 
+from scr2st_env.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -34,3 +36,71 @@ class CellEmbedder(Protocol):
     def transform(self, source: AnnData | str | Path, platform: Platform = "spots") -> FloatArray:
         """Return the embedding, float32 (n, n_components); a row depends on that row alone."""
         ...
+
+    def save(self, path: str | Path) -> None:
+        """Write everything learned to one ``.safetensors`` file."""
+        ...
+
+
+def get_embedder(
+    name: str = "pca", *, n_components: int = 16, n_genes: int = 2000, seed: int = 0
+) -> CellEmbedder:
+    """Return an embedder, to be fitted.
+
+    Parameters
+    ----------
+    name
+        ``"pca"``, or ``"scgpt:FOLDER"`` with a checkpoint of scGPT in the folder.
+    n_components
+        Width of the embedding.
+    n_genes
+        Most variable genes to use; scGPT has its own vocabulary instead.
+    seed
+        Of whatever is drawn.
+
+    Returns
+    -------
+    CellEmbedder
+
+    Raises
+    ------
+    InputError
+        If there is no such embedder, or the folder is no checkpoint.
+    """
+    kind, _, folder = name.partition(":")
+    if name == "pca":
+        from scr2st_env.embedders.pca import PCAEmbedder
+
+        return PCAEmbedder(n_components, n_genes, seed)
+    if kind == "scgpt" and folder:
+        from scr2st_env.embedders.scgpt import ScGPTEmbedder
+
+        return ScGPTEmbedder(folder, n_components, seed=seed)
+    raise InputError(f"no cell embedder is named {name!r}; there is pca and scgpt:FOLDER")
+
+
+def load_embedder(path: str | Path) -> CellEmbedder:
+    """Return a fitted embedder, whichever was saved.
+
+    Parameters
+    ----------
+    path
+        What :meth:`CellEmbedder.save` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file holds none.
+    """
+    from scr2st_env.embedders.storage import kind_of
+
+    kind = kind_of(path)
+    if kind == "PCAEmbedder":
+        from scr2st_env.embedders.pca import PCAEmbedder
+
+        return PCAEmbedder.load(path)
+    if kind == "ScGPTEmbedder":
+        from scr2st_env.embedders.scgpt import ScGPTEmbedder
+
+        return ScGPTEmbedder.load(path)
+    raise InputError(f"{path} holds {kind or 'something else'}, not an embedder")

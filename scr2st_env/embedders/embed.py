@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from scr2st_env.embedders.base import CellEmbedder, Platform
-    from scr2st_env.embedders.composition import TypeComposition
+    from scr2st_env.embedders.nearest_types import SpotTyping
 
 
 def embed_anndata(
     source: AnnData | str | Path,
     embedder: CellEmbedder,
-    composition: TypeComposition | None = None,
+    composition: SpotTyping | None = None,
     *,
     platform: Platform = "spots",
 ) -> AnnData:

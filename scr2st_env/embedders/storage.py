@@ -44,6 +44,17 @@ def save_arrays(
         )
 
 
+def kind_of(path: str | Path) -> str:
+    """Return the kind of what :func:`save_arrays` wrote.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is none of ours.
+    """
+    return _read(Path(path), "embedder")[0]
+
+
 def load_arrays(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Read what :func:`save_arrays` wrote; nothing is unpickled.
 
@@ -58,6 +69,13 @@ def load_arrays(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, 
         If there is no such file, or it holds something else.
     """
     path = Path(path)
+    held, settings, arrays = _read(path, kind)
+    if held != kind:
+        raise InputError(f"{path} holds {held or 'something else'}, not a {kind}")
+    return json.loads(settings), arrays
+
+
+def _read(path: Path, kind: str) -> tuple[str, str, dict[str, NDArray[Any]]]:
     if not path.is_file():
         raise InputError(f"{path} does not exist; name a saved {kind}")
     try:
@@ -66,6 +84,4 @@ def load_arrays(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, 
             arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a safetensors file ({error})") from error
-    if header.get("kind") != kind:
-        raise InputError(f"{path} holds {header.get('kind') or 'something else'}, not a {kind}")
-    return json.loads(header["settings"]), arrays
+    return header.get("kind", ""), header.get("settings", "{}"), arrays
