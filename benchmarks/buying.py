@@ -26,7 +26,7 @@ FITTED = ":fitted"
 OBJECTIVES = ("reward", "prediction")
 PREDICTION_ORACLES = ("oracle", "oracle:denoised")
 REWARD_ORACLES = ("reward-oracle", "reward-oracle:denoised")
-NOVELTY_SEEKERS = ("posterior-sampling", "scrl")
+ATLAS_GUIDED = ("scrl",)  # posterior sampling collects more without: it then spreads out
 
 
 def reward_weights(config: BenchmarkConfig) -> dict[str, float]:
@@ -106,7 +106,7 @@ def make_buyer(
         options["genes"] = list(genes)
     if name in REWARD_ORACLES:
         options |= {"reference": reference, "reward": reward}
-    if name in NOVELTY_SEEKERS:
+    if name in ATLAS_GUIDED:
         options["reference"] = reference
     if options:
         return load_agent(name, **options)
