@@ -11,13 +11,12 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.progress_file import ProgressFile, TrainingProgress
-from agents.starting_point import scores_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from agents.spot_agent import SpotAgent
-    from scr2st_env.envs.spot_sampling import SpotSamplingEnv
+    from agents.starting_point import Scores
 
 SEED_LIMIT = 2**31
 
@@ -26,7 +25,7 @@ class BestCheckpoint(BaseCallback):
     """Scores the deterministic policy from time to time, as it was before training first.
 
     A network takes the place of the best so far if its mean over the slides is higher by more
-    than the standard error of that difference: on a few slides the highest of many scores is
+    than two standard errors of that difference: on a few slides the highest of many scores is
     often the luckiest. Whenever it scores, training stands at a *mark*: episodes begin anew and
     all random numbers are seeded by the seed and the number of steps, so that what follows
     depends on nothing but what a :class:`~agents.progress_file.ProgressFile` holds.
@@ -35,8 +34,8 @@ class BestCheckpoint(BaseCallback):
     ----------
     agent
         Whose network is in training.
-    env
-        With the slides to score on, and its own episodes.
+    scores
+        Returns the agent's score on each slide.
     every
         Environment steps between two scores.
     seed
@@ -50,7 +49,7 @@ class BestCheckpoint(BaseCallback):
     def __init__(
         self,
         agent: SpotAgent,
-        env: SpotSamplingEnv,
+        scores: Scores,
         every: int,
         *,
         seed: int = 0,
@@ -59,7 +58,7 @@ class BestCheckpoint(BaseCallback):
     ) -> None:
         super().__init__()
         self.agent = agent
-        self.env = env
+        self.scores_of = scores
         self.every = every
         self.seed = seed
         self.patience = patience
@@ -77,9 +76,9 @@ class BestCheckpoint(BaseCallback):
         return self.scores[self.best_index]
 
     def score(self, *, trusted: bool = False) -> None:
-        """Score the network as it is; a trusted one need not be better beyond doubt."""
-        found = scores_of(self.agent, self.env)
-        if not self.scores or self._gain(found) > (0.0 if trusted else self._doubt(found)):
+        """Score the network as it is; a trusted one takes the place of the best in any case."""
+        found = self.scores_of(self.agent)
+        if not self.scores or trusted or self._gain(found) > self._doubt(found):
             self._best = deepcopy(self.agent.network.state_dict())
             self._best_scores, self.best_index = found, len(self.scores)
         self.scores.append(float(found.mean()))
@@ -110,7 +109,7 @@ class BestCheckpoint(BaseCallback):
 
     def _doubt(self, found: NDArray[np.float64]) -> float:
         gains = found - self._best_scores
-        return float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else 0.0
+        return float(2 * gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else 0.0
 
     def _on_rollout_start(self) -> None:
         if self._is_resuming:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from importlib.util import find_spec
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sb3_contrib import MaskablePPO
 
 from agents.checkpoints import BestCheckpoint
+from agents.held_out import held_out_correlations
 from agents.isolation import isolated_randomness
 from agents.policy.bank import SlideBank
 from agents.policy.context import n_spot_inputs
@@ -24,7 +25,7 @@ from agents.record import TrainingRecord
 from agents.retrospective import read_retrospective
 from agents.returns import CentredRewards, reward_statistics
 from agents.spot_agent import SpotAgent
-from agents.starting_point import choose_prior
+from agents.starting_point import choose_prior, scores_of
 from agents.vec_env import SpotSamplingVecEnv
 from scr2st_env.counts import MIN_COUNTS
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
@@ -34,11 +35,13 @@ from scr2st_env.reference import N_STATES
 from scr2st_env.rewards.weights import RewardWeights
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from stable_baselines3.common.callbacks import BaseCallback
 
     from scr2st_env.envs.slides import ReferenceSource, SlideSource, SpotSets
     from scr2st_env.rewards.base import Term
-    from scr2st_env.slide import PublicSlide
+    from scr2st_env.slide import PublicSlide, Slide
 
 
 def train_spot_agent(
@@ -108,9 +111,10 @@ def train_spot_agent(
         says most of what it is worth and the rest is noise, hence the small ``gae_lambda``.
     evaluation_slides
         Slides, of training patients, on which the best checkpoint is chosen by the deterministic
-        policy's reward; default: the training slides. The untrained policy takes part, so what
-        is returned never scores less than that there; see
-        :class:`agents.checkpoints.BestCheckpoint`.
+        policy's reward; default: the training slides. The policy with its chosen prior takes
+        part, and what is returned scores no less than that there; see
+        :class:`agents.checkpoints.BestCheckpoint`. Where prediction is all that is paid for,
+        prior and checkpoint are chosen by :func:`agents.held_out.held_out_correlations`.
     n_evaluations
         How often, about, the policy is scored on them during training.
     patience
@@ -179,17 +183,30 @@ def train_spot_agent(
     }
     with isolated_randomness(seed, n_threads):
         world = SpotSamplingEnv(**arguments(retrospective.slides))
+
+        def scores(slides: tuple[Slide, ...]) -> Callable[[SpotAgent], NDArray[np.float64]]:
+            if _is_prediction(weights, terms):
+                return partial(
+                    held_out_correlations,
+                    slides=slides,
+                    budget=budget,
+                    round_size=round_size,
+                    excluded=excluded,
+                    seed=seed,
+                )
+            return partial(scores_of, env=SpotSamplingEnv(**arguments(slides)))
+
         played = [slide.public for slide in retrospective.slides]
         agent = untrained_agent(played, settings, width=width, prior_strength=prior_strength)
         best = BestCheckpoint(
             agent,
-            SpotSamplingEnv(**arguments(retrospective.evaluation_slides)),
+            scores(retrospective.evaluation_slides),
             every=max(total_steps // n_evaluations, 1),
             seed=seed,
             patience=patience,
         )
         best.score()
-        choose_prior(agent, world)
+        choose_prior(agent, scores(retrospective.slides))
         best.score(trusted=True)
         statistics = reward_statistics(agent, world, seed)
         envs = SpotSamplingVecEnv(n_envs, **arguments(retrospective.slides))
@@ -284,6 +301,12 @@ def _trainable(reward: RewardWeights | Mapping[str, float] | None) -> RewardWeig
             "pass RewardWeights or a mapping of weights"
         )
     return RewardWeights.of(reward)
+
+
+def _is_prediction(weights: RewardWeights, terms: Sequence[Term]) -> bool:
+    """Whether prediction is all that is paid for."""
+    paid = {name for name, weight in _objective(weights, terms).items() if weight > 0}
+    return paid == {"prediction"}
 
 
 def _objective(weights: RewardWeights, terms: Sequence[Term]) -> dict[str, float]:

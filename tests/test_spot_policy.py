@@ -1,5 +1,6 @@
 """The spot policy: what it computes, and that neither the order nor the number of spots matters."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -356,7 +357,7 @@ def test_the_prior_that_covers_buys_what_pays_the_spatial_density_most() -> None
         paid[name] = run_episode(agent, env).reward
     best = run_episode(RewardOracle(reward=density), env).reward
     assert paid["cover"] >= best - 0.02
-    assert paid["cover"] > max(paid["design"], paid["spread"])
+    assert paid["cover"] == max(paid.values())
 
 
 def test_the_prior_that_earns_most_is_chosen() -> None:
@@ -368,6 +369,6 @@ def test_the_prior_that_earns_most_is_chosen() -> None:
         for weights in CANDIDATES:
             agent.network.prior.copy_(torch.tensor(weights))
             earned.append(scores_of(agent, env).mean())
-        choose_prior(agent, env)
+        choose_prior(agent, partial(scores_of, env=env))
         assert scores_of(agent, env).mean() == max(earned)
         assert chosen is None or agent.network.prior[2] > 0

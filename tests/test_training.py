@@ -24,6 +24,7 @@ from agents import (
 from agents.checkpoints import BestCheckpoint
 from agents.isolation import isolated_randomness
 from agents.returns import CentredRewards, reward_statistics
+from agents.starting_point import scores_of
 from agents.training import untrained_agent
 from scr2st_env import CellReference, InputError, Slide
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
@@ -136,7 +137,9 @@ def test_it_never_returns_something_worse_than_its_start() -> None:
 def test_the_best_of_several_networks_is_kept() -> None:
     slides = [toy_slide("one", 5, 1)]
     agent = untrained_agent([slides[0].public], width=8)
-    best = BestCheckpoint(agent, SpotSamplingEnv(slides, toy_reference()), every=1)
+    best = BestCheckpoint(
+        agent, partial(scores_of, env=SpotSamplingEnv(slides, toy_reference())), every=1
+    )
     seen = {}
     for seed in range(5):
         torch.manual_seed(seed)

@@ -14,7 +14,7 @@ from scr2st_env.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-TENSORS = ("static", "similarity", "unseen", "factor", "rough", "tissue")
+TENSORS = ("static", "similarity", "unseen", "factor", "rough", "away", "tissue")
 
 
 class SlideBank(nn.Module):

@@ -10,7 +10,7 @@ from agents.policy.inputs import ROUGH_NOISE, FeatureProjection, InputSettings, 
 
 N_DYNAMIC = 5
 N_PROGRESS = 2
-PRIORS = ("design", "spread", "cover")
+PRIORS = ("design", "spread", "cover", "distance")
 COVERED = 1e-4  # share of the tissue below which a spot shows nothing new
 
 
@@ -21,7 +21,7 @@ class SpotBatch(NamedTuple):
     """
 
     inputs: torch.Tensor  # (B, N, F)
-    prior: torch.Tensor  # (B, N, 3), standardised: design, spread, cover
+    prior: torch.Tensor  # (B, N, 4), standardised: design, spread, cover, distance
     real: torch.Tensor  # (B, N), bool
     bought: torch.Tensor  # (B, N), bool
     progress: torch.Tensor  # (B, 2), share of the budget left and of the round filled
@@ -122,10 +122,10 @@ def spot_context(
         of the spot and of how much unseen it would show; design, posterior variance, spread,
         mask, available.
     prior
-        (B, N, 3), the logarithms, standardised over what is available, of *design*, the fall of
+        (B, N, 4), the logarithms, standardised over what is available, of *design*, the fall of
         the mean posterior variance; *spread*, the spot's own posterior variance under the rough
         kernel, which rises far from purchases; *cover*, the tissue within reach of the spot and
-        of no purchase.
+        of no purchase; *distance*, to the nearest purchase.
     """
     batch, n_spots = mask.shape
     gain, variance = design_gain(slide.factor, mask, noise)
@@ -136,13 +136,15 @@ def spot_context(
     novelty = log_unseen.exp() @ slide.similarity  # (L, B, N)
     covered = (log_unseen[0].exp() * slide.tissue) @ slide.similarity[0]
     cover = standardise((covered / slide.tissue.sum() + COVERED).log(), available > 0)
+    nearest = torch.where(mask.unsqueeze(1) > 0, slide.away, torch.inf).amin(-1)
+    distance = standardise(nearest.clamp(min=0.1, max=1e3).log(), available > 0)
     typical = slide.similarity.sum(-1).mean(-1)[:, None, None]
     novelty = torch.log(novelty / typical + 0.02).permute(1, 2, 0)
     own = log_unseen.clamp(min=-3).permute(1, 2, 0)
     dynamic = torch.stack([design, variance, spread, mask, available], dim=-1)
     static = slide.static.expand(batch, -1, -1)
     inputs = torch.cat([static, own, novelty, dynamic], dim=-1)
-    return inputs, torch.stack([design, spread, cover], dim=-1)
+    return inputs, torch.stack([design, spread, cover, distance], dim=-1)
 
 
 def n_spot_inputs(settings: InputSettings, projection: FeatureProjection) -> int:

@@ -149,6 +149,8 @@ class SlideInputs:
     rough
         Covariance of a rough surface, Matern 3/2 of 10 pitches, (N, N): its posterior variance
         grows with the distance to purchases, most of all beyond them.
+    away
+        Distances between spots in pitches, (N, N).
     tissue
         Density of the tissue at each spot, (N,).
     """
@@ -160,6 +162,7 @@ class SlideInputs:
     unseen: torch.Tensor  # (N, L N)
     factor: torch.Tensor  # (N, r)
     rough: torch.Tensor  # (N, N)
+    away: torch.Tensor  # (N, N)
     tissue: torch.Tensor  # (N,)
 
     @property
@@ -208,6 +211,7 @@ def describe(
         unseen=_tensor(np.concatenate(np.log1p(-SEEN * similarity), axis=1)),
         factor=_tensor(low_rank(kernel.for_slide(slide), settings.rank)),
         rough=_tensor(_matern(slide.pitch_coordinates, ROUGH_LENGTH)),
+        away=_tensor(cdist(slide.pitch_coordinates, slide.pitch_coordinates)),
         tissue=_tensor(slide.tissue_density.astype(np.float64)),
     )
 
