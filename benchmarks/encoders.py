@@ -25,15 +25,19 @@ from scr2st_env.errors import InputError
 from scr2st_env.patches import patches_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from scr2st_env.encoders import PatchEncoder
+    from scr2st_env.patches import PatchSource
 
     Values = NDArray[np.float64]
 
 WITHIN = ("C2", "C3", "C4", "C5", "C6")  # one patient
 OTHER = "B4"  # another
 N_GENES = 300
+HISTOLOGY = "histology-v1"
 PENALTIES = np.logspace(1, 6, 11)
 
 
@@ -100,27 +104,32 @@ def main(
         }
         expression = targets(names)
         contestants: list[tuple[str, PatchEncoder]] = [
-            (name, get_encoder(name)) for name in ["histology-v1", *(encoders or [])]
+            (name, get_encoder(name)) for name in [HISTOLOGY, *(encoders or [])]
         ]
     except InputError as error:
         show(f"[red]{error}[/red]")
         raise typer.Exit(2) from error
     patches = np.concatenate([source[:] for source in sources.values()])
     for seed in range(seeds):
-        for label, n_epochs in (("random weights", 0), (f"trained, {epochs} epochs", epochs)):
-            start = time.perf_counter()
+        for label, n_epochs in (("random", 0), ("trained", epochs)):
+            start = time.process_time()
             with tempfile.TemporaryDirectory() as place:
                 path = Path(place) / "encoder.safetensors"
                 trained = train_encoder(patches, path, epochs=n_epochs, seed=seed)
-            seconds = time.perf_counter() - start
-            contestants.append((f"{label}, seed {seed} ({seconds:.0f} s)", trained))
+            seconds = time.process_time() - start
+            contestants.append((f"{label}, seed {seed}", trained))
+            if n_epochs:
+                show(f"seed {seed}: {epochs} epochs in {seconds:.0f} s of processor time")
+    described = {
+        label: _described(encoder, sources, jobs if label == HISTOLOGY else 1)
+        for label, encoder in contestants
+    }
+    last = contestants[-1][0]
+    described[f"{HISTOLOGY} and {last}"] = {
+        name: np.hstack([described[HISTOLOGY][name], described[last][name]]) for name in names
+    }
     table = Table("encoder", "D", *WITHIN, "mean", f"{OTHER} from C", f"C2 from {OTHER}")
-    for label, encoder in contestants:
-        n_jobs = jobs if label == "histology-v1" else 1
-        features = {}
-        for name, source in sources.items():
-            raw = encode_cached(encoder, source, n_jobs=n_jobs).astype(np.float64)
-            features[name] = (raw - raw.mean(axis=0)) / np.maximum(raw.std(axis=0), 1e-6)
+    for label, features in described.items():
         scores = [
             score(features, expression, [n for n in WITHIN if n != test], test) for test in WITHIN
         ]
@@ -129,8 +138,19 @@ def main(
             score(features, expression, [OTHER], "C2"),
         ]
         cells = [f"{value:.3f}" for value in (*scores, float(np.mean(scores)), *across)]
-        table.add_row(label, str(encoder.dim), *cells)
+        table.add_row(label, str(features[OTHER].shape[1]), *cells)
     show(table)
+
+
+def _described(
+    encoder: PatchEncoder, sources: Mapping[str, PatchSource], jobs: int
+) -> dict[str, Values]:
+    """Z-scored features of each section, (n, D)."""
+    features = {}
+    for name, source in sources.items():
+        raw = encode_cached(encoder, source, n_jobs=jobs).astype(np.float64)
+        features[name] = (raw - raw.mean(axis=0)) / np.maximum(raw.std(axis=0), 1e-6)
+    return features
 
 
 if __name__ == "__main__":
