@@ -12,6 +12,7 @@ import pytest
 import torch
 from conftest import toy_reference, toy_slide
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agents import SpotAgent, train_spot_agent
 from scr2st_env import InputError
@@ -104,10 +105,9 @@ def test_training_ends_early_when_nothing_gets_better() -> None:
 
 
 def test_what_happens_is_logged_for_tensorboard(tmp_path: Path) -> None:
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     train(log_folder=tmp_path)
     (folder,) = tmp_path.iterdir()
-    events = accumulator.EventAccumulator(str(folder)).Reload()
+    events = EventAccumulator(str(folder)).Reload()
     assert len(events.Scalars("evaluation/reward")) >= 5
     assert {"train/loss", "evaluation/best", "time/fps"} <= set(events.Tags()["scalars"])
 

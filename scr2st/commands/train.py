@@ -129,8 +129,11 @@ def train(
     agent.save(output)
     record = agent.record
     if record is not None:
+        score = "mean reward per episode"
+        if objective is Objective.PREDICTION:
+            score = "mean correlation on held-out spots"
         typer.echo(
-            f"{output}: mean reward per episode {record.score_before:.3f} untrained, "
+            f"{output}: {score} {record.score_before:.3f} untrained, "
             f"{record.score_after:.3f} trained"
         )
 
