@@ -1,6 +1,7 @@
 """What a trained encoder is worth, and how well spots are typed: the commands that measure it."""
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ from anndata import AnnData
 from pages import page, table
 from scipy import sparse
 
+from benchmarks import encoders
 from benchmarks.encoders import score
 from benchmarks.spot_types import GIVEN, SAME, agreement, correlation
 from scr2st_env.encoders import get_encoder
@@ -77,3 +79,24 @@ def test_the_page_names_every_pathology_model_with_its_repository_and_width() ->
 def test_the_page_on_embedders_lists_every_type_that_is_compared() -> None:
     names = {row["type"].strip("*") for row in table(page("docs/embedders.md"), "type")}
     assert names == {*SAME, "mean over types"}
+
+
+def test_the_command_scores_every_encoder_and_the_two_together(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+
+    def sections(names: tuple[str, ...]) -> dict[str, AnnData]:
+        return {name: AnnData(sparse.csr_matrix(rng.poisson(3.0, (8, 12)))) for name in names}
+
+    monkeypatch.setattr(encoders, "data_folder", lambda: tmp_path)
+    monkeypatch.setattr(encoders, "load_sections", sections)
+    monkeypatch.setattr(
+        encoders, "patches_of", lambda *_: rng.integers(0, 256, (8, 24, 24, 3), dtype=np.uint8)
+    )
+    monkeypatch.setenv("COLUMNS", "160")
+    encoders.main(epochs=1, seeds=1, jobs=1)
+    shown = capsys.readouterr().out
+    for label in ("histology-v1 ", "random, seed 0", "trained, seed 0", "histology-v1 and trained"):
+        assert label in shown
+    assert "419" in shown  # 163 and 256 features
