@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import transformers
 from hub_cache import cached
 from numpy.typing import NDArray
 
@@ -20,8 +21,6 @@ from scr2st_env import InputError
 from scr2st_env.encoders import encode_cached, get_encoder
 from scr2st_env.encoders.pathology import PATHOLOGY_MODELS
 from scr2st_env.encoders.preprocessing import IMAGENET, Preprocessing
-
-transformers = pytest.importorskip("transformers")
 
 
 @pytest.fixture(autouse=True)

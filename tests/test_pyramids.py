@@ -164,7 +164,6 @@ def test_images_that_are_not_rgb_bytes_or_are_damaged_are_named(tmp_path: Path) 
 
 
 def test_a_scan_is_read_through_openslide(tmp_path: Path) -> None:
-    pytest.importorskip("openslide")
     path = write_pyramid(tmp_path / "scan.svs")  # OpenSlide goes by content, not by suffix
     pyramid = open_image(path)
     assert isinstance(pyramid, WholeSlide)

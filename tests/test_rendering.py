@@ -1,6 +1,5 @@
 """The picture shows the tissue, the purchases in order, the round, coverage and what is left."""
 
-import importlib.util
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -343,7 +342,6 @@ def test_frames_can_be_collected_by_wrappers(slide: Slide) -> None:
     assert len(env.render()) == 5
 
 
-@pytest.mark.skipif(importlib.util.find_spec("moviepy") is None, reason="moviepy writes the video")
 def test_a_video_can_be_recorded(slide: Slide, tmp_path: Path) -> None:
     env = gym.make("SpotSampling-v0", slides=[slide.live()], budget=4, render_mode="rgb_array")
     env = gym.wrappers.RecordVideo(env, str(tmp_path))
