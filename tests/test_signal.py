@@ -272,3 +272,7 @@ def test_the_page_of_rewards_has_room_for_the_tables(tmp_path: Path) -> None:
     assert "new tables" in text
     assert "## The choice of defaults" in text
     assert "gap closed |" not in text
+
+
+def test_where_the_oracle_is_level_with_chance_there_is_no_gap() -> None:
+    assert gap_closed([0.2, 0.4], [0.25, 0.5], [0.0, 0.75]) == "no gap"

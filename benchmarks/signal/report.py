@@ -55,10 +55,13 @@ def plain(value: float, digits: int = 2) -> str:
 def gap_closed(agent: ArrayLike, random: ArrayLike, oracle: ArrayLike) -> str:
     """Return the share of the gap between random and oracle that the agent closes.
 
-    A ratio of means over patients; its interval is Student's of the linearised ratio.
+    A ratio of means over patients; its interval is Student's of the linearised ratio. Where the
+    oracle is level with chance there is nothing to close.
     """
     chance = np.asarray(random, np.float64)
     gained, gap = np.asarray(agent, np.float64) - chance, np.asarray(oracle, np.float64) - chance
+    if gap.mean() == 0:
+        return "no gap"
     share = gained.mean() / gap.mean()
     if len(gap) < MIN_PATIENTS:
         return plain(share)
