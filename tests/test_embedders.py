@@ -268,6 +268,14 @@ def test_a_foreign_file_is_not_loaded(tmp_path: Path, content: bytes) -> None:
         PCAEmbedder.load(path)
 
 
+def test_equal_content_gives_equal_files(tmp_path: Path, composition: TypeComposition) -> None:
+    contents = set()
+    for copy in range(20):
+        composition.save(tmp_path / f"{copy}.safetensors")
+        contents.add((tmp_path / f"{copy}.safetensors").read_bytes())
+    assert len(contents) == 1
+
+
 def test_another_kind_of_file_is_named(tmp_path: Path, composition: TypeComposition) -> None:
     with pytest.raises(InputError, match="does not exist; name a saved PCAEmbedder"):
         PCAEmbedder.load(tmp_path / "none.safetensors")

@@ -133,8 +133,6 @@ def describe_saved(file: Path) -> Lines:
     InputError
         If it is none of ours.
     """
-    import json
-
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -146,21 +144,26 @@ def describe_saved(file: Path) -> Lines:
     kind, settings = _saved_settings(metadata)
     if not kind:
         raise InputError(f"{file} was not written by scr2st; name a slide, reference or agent")
-    lines = [(kind, str(file)), *_flat(json.loads(settings))]
+    lines = [(kind, str(file)), *_flat(settings)]
     if kind in KINDS:
         lines.append(("space", space_of(file)))
     numbers = sum(prod(shape) for shape in shapes.values())
     return [*lines, ("numbers", f"{numbers:,} in {len(shapes)} arrays")]
 
 
-def _saved_settings(metadata: dict[str, str]) -> tuple[str, str]:
-    """Return what the file is, and its settings as JSON; nothing where it is none of ours."""
-    if "kind" in metadata and "settings" in metadata:
-        return metadata["kind"], metadata["settings"]
+def _saved_settings(metadata: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    """Return what the file is, and its settings; nothing where it is none of ours."""
+    import json
+
+    from scr2st_env.embedders.storage import about
+
+    kind, settings = about(metadata)
+    if kind:
+        return kind, settings
     for key, text in metadata.items():
         if key.startswith("scr2st_"):
-            return key.removeprefix("scr2st_").replace("_", " "), text
-    return "", "{}"
+            return key.removeprefix("scr2st_").replace("_", " "), json.loads(text)
+    return "", {}
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> Lines:

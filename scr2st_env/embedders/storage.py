@@ -1,4 +1,8 @@
-"""Fitted embedders on disk: arrays as safetensors, settings as JSON in their header."""
+"""Fitted embedders on disk: arrays as safetensors, settings as JSON in their header.
+
+The header has a single entry: safetensors writes several in an order that differs from file to
+file, and equal content has to give equal files, whose digests name encoders.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+KEY = "scr2st_arrays"
+
 
 def save_arrays(
     path: str | Path, kind: str, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
@@ -35,7 +41,7 @@ def save_arrays(
     arrays
         Named arrays.
     """
-    header = {"kind": kind, "settings": json.dumps(dict(settings))}
+    header = {KEY: json.dumps({"kind": kind, "settings": dict(settings)}, sort_keys=True)}
     with replacing(path) as temporary:
         save_file(
             {name: np.ascontiguousarray(array) for name, array in arrays.items()},
@@ -72,16 +78,25 @@ def load_arrays(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, 
     held, settings, arrays = _read(path, kind)
     if held != kind:
         raise InputError(f"{path} holds {held or 'something else'}, not a {kind}")
-    return json.loads(settings), arrays
+    return settings, arrays
 
 
-def _read(path: Path, kind: str) -> tuple[str, str, dict[str, NDArray[Any]]]:
+def about(metadata: Mapping[str, str] | None) -> tuple[str, dict[str, Any]]:
+    """Return kind and settings that a header names; none where the file is none of ours."""
+    try:
+        header = json.loads((metadata or {}).get(KEY, "{}"))
+        return header.get("kind", ""), header.get("settings", {})
+    except (ValueError, AttributeError):
+        return "", {}
+
+
+def _read(path: Path, kind: str) -> tuple[str, dict[str, Any], dict[str, NDArray[Any]]]:
     if not path.is_file():
         raise InputError(f"{path} does not exist; name a saved {kind}")
     try:
         with safe_open(path, framework="numpy") as stored:
-            header = stored.metadata() or {}
+            held, settings = about(stored.metadata())
             arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a safetensors file ({error})") from error
-    return header.get("kind", ""), header.get("settings", "{}"), arrays
+    return held, settings, arrays
