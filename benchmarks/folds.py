@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.buying import train_agent, trained_agent
-from benchmarks.judging import fit_kernel, make_judge
+from benchmarks.judging import make_judge
 from benchmarks.protocols import (
     Fold,
     GeneList,
@@ -19,6 +19,7 @@ from benchmarks.protocols import (
     most_patterned_gene,
 )
 from scr2st_env.errors import InputError
+from scr2st_env.kernel_choice import fit_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

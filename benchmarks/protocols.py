@@ -10,8 +10,9 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from scr2st_env.counts import COUNTS_PER, log_normalise
+from scr2st_env.counts import log_normalise
 from scr2st_env.errors import InputError
+from scr2st_env.genes import most_expressed_genes, shared_genes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -162,10 +163,7 @@ def genes_of_training_slides(
     InputError
         If no gene is measured in all slides.
     """
-    shared = _shared_genes([*training, *test])
-    expressed = np.mean([_mean_cp10k(slide, shared) for slide in training], axis=0)
-    order = np.argsort(-expressed, kind="stable")[:n_genes]
-    genes = tuple(shared[index] for index in order)
+    genes = tuple(most_expressed_genes(training, n_genes, also_in=test))
     variance = np.mean([slide.expression(genes).var(axis=0) for slide in training], axis=0)
     return GeneList(genes, _leading(variance, n_top))
 
@@ -194,7 +192,7 @@ def genes_of_reference(
     InputError
         If slides and reference share no gene.
     """
-    measured = set(_shared_genes(slides))
+    measured = set(shared_genes(slides))
     shared = [gene for gene in reference.var_names if gene in measured]
     if not shared:
         raise InputError("slides and reference share no gene; use the same kind of gene names")
@@ -245,26 +243,3 @@ def most_patterned_gene(training: Sequence[Slide], genes: Sequence[str]) -> int:
 
 def _leading(variance: NDArray[np.floating], n_top: int) -> tuple[int, ...]:
     return tuple(int(index) for index in np.argsort(-variance, kind="stable")[:n_top])
-
-
-def _shared_genes(slides: Sequence[Slide]) -> list[str]:
-    lists = []
-    for slide in slides:
-        if slide.hidden is None:
-            raise InputError(f"slide {slide.name!r} is live; a benchmark needs measured slides")
-        lists.append(slide.hidden.genes.tolist())
-    shared = set(lists[0]).intersection(*lists[1:])
-    if not shared:
-        raise InputError("the slides share no gene; use the same kind of gene names in all")
-    return [gene for gene in lists[0] if gene in shared]
-
-
-def _mean_cp10k(slide: Slide, genes: Sequence[str]) -> NDArray[np.float64]:
-    assert slide.hidden is not None  # noqa: S101 - _shared_genes has checked it
-    counts = slide.hidden.counts
-    totals = np.asarray(counts.sum(axis=1)).ravel().astype(np.float64)
-    factors = np.divide(COUNTS_PER, totals, out=np.zeros_like(totals), where=totals > 0)
-    column = {gene: index for index, gene in enumerate(slide.hidden.genes.tolist())}
-    sums = np.asarray(factors @ counts).ravel()
-    means: NDArray[np.float64] = sums[[column[gene] for gene in genes]] / slide.n_spots
-    return means

@@ -7,7 +7,7 @@ covariance K over the spots of one slide with unit variance, observation noise v
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh
@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float64]
 
+Shape = Literal["smooth", "rough"]
+
 
 @dataclass(frozen=True)
 class Kernel:
     """A radial basis function on coordinates, mixed with one on image features.
 
-    k(i, j) = (1 - w) exp(-|x_i - x_j|^2 / (2 l^2)) + w exp(-|z_i - z_j|^2 / (2 m^2))
+    k(i, j) = (1 - w) exp(-|x_i - x_j|^2 / (2 l^2)) + w exp(-|z_i - z_j|^2 / (2 m^2)), and in a
+    *rough* kernel exp(-|x_i - x_j| / l) on coordinates (Rasmussen & Williams, eq. 4.18): surfaces
+    with detail at every scale, as those of expression programs are.
 
     Parameters
     ----------
@@ -41,6 +45,8 @@ class Kernel:
         Principal components of the z-scored features that z keeps.
     noise
         s, the noise variance of one spot, in units of the prior variance.
+    shape
+        Of the part on coordinates.
     """
 
     length: float = 3.0
@@ -48,6 +54,7 @@ class Kernel:
     feature_length: float = 1.0
     n_components: int = 20
     noise: float = 1.5
+    shape: Shape = "smooth"
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -57,6 +64,8 @@ class Kernel:
             raise InputError(f"kernel n_components must be at least 1: {self}")
         if not 0 <= self.feature_weight <= 1:
             raise InputError(f"kernel feature_weight must be in [0, 1]: {self}")
+        if self.shape not in get_args(Shape):
+            raise InputError(f"kernel shape must be one of {list(get_args(Shape))}: {self}")
 
     def for_slide(self, slide: PublicSlide) -> Matrix:
         """Return K, float64 (N, N), of a slide's spots; coordinates alone without an image."""
@@ -87,7 +96,10 @@ class Kernel:
         -------
         ndarray of float64, shape (n, m)
         """
-        near = np.exp(-0.5 * cdist(place_a, place_b, "sqeuclidean") / self.length**2)
+        if self.shape == "rough":
+            near = np.exp(-cdist(place_a, place_b) / self.length)
+        else:
+            near = np.exp(-0.5 * cdist(place_a, place_b, "sqeuclidean") / self.length**2)
         if look_a is None or look_b is None or self.feature_weight == 0:
             return near
         alike = np.exp(-0.5 * cdist(look_a, look_b, "sqeuclidean") / self.feature_length**2)

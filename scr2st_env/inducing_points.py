@@ -56,8 +56,8 @@ def inducing_factor(
     """
     if rank < 1:
         raise InputError(f"rank must be at least 1, got {rank}")
-    between = _covariance(kernel, slide)
-    inducing = _spread_spots(between, slide, min(rank, slide.n_spots))
+    between = covariance_between(kernel, slide)
+    inducing = spread_spots(between, slide, min(rank, slide.n_spots))
     among = between(inducing, inducing)
     among[np.diag_indices_from(among)] += JITTER
     root = cholesky(among, lower=True)
@@ -68,7 +68,16 @@ def inducing_factor(
     return factor
 
 
-def _covariance(kernel: Kernel, slide: PublicSlide) -> Between:
+def covariance_between(kernel: Kernel, slide: PublicSlide) -> Between:
+    """Return the function from indices of n and of m spots of a slide to their covariance, (n, m).
+
+    Parameters
+    ----------
+    kernel
+        Prior covariance; on a slide without features it sees coordinates alone.
+    slide
+        Whose spots are meant.
+    """
     place = slide.pitch_coordinates
     if kernel.feature_weight == 0 or slide.n_features == 0:
         return lambda a, b: kernel.between(place[a], place[b])
@@ -76,7 +85,18 @@ def _covariance(kernel: Kernel, slide: PublicSlide) -> Between:
     return lambda a, b: kernel.between(place[a], place[b], look[a], look[b])
 
 
-def _spread_spots(between: Between, slide: PublicSlide, n_wanted: int) -> NDArray[np.int64]:
+def spread_spots(between: Between, slide: PublicSlide, n_wanted: int) -> NDArray[np.int64]:
+    """Return spots far from each other, (n_wanted,): each least alike to those before it.
+
+    Parameters
+    ----------
+    between
+        As :func:`covariance_between` returns it.
+    slide
+        The first spot is the one nearest to its centre.
+    n_wanted
+        At most the spots of the slide.
+    """
     place = slide.pitch_coordinates
     everywhere = np.arange(slide.n_spots)
     spots = [int(((place - place.mean(axis=0)) ** 2).sum(axis=1).argmin())]
