@@ -1,4 +1,4 @@
-"""Who decides which spot is measured next: baselines, oracles, and the learned spot policy.
+"""Who decides which spot is measured next: baselines, oracles, and agents that learn.
 
 Public names are loaded when they are first used; only the learned agents import torch.
 """
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agents.baselines.clusters import KMeansAgent as KMeansAgent
     from agents.baselines.clusters import TypiClustAgent as TypiClustAgent
     from agents.baselines.design import DesignAgent as DesignAgent
+    from agents.baselines.design import RoughDesignAgent as RoughDesignAgent
     from agents.baselines.ensemble import EnsembleUncertaintyAgent as EnsembleUncertaintyAgent
     from agents.baselines.facility_location import FacilityLocationAgent as FacilityLocationAgent
     from agents.baselines.farthest import FarthestPointAgent as FarthestPointAgent
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from agents.episode import Episode as Episode
     from agents.episode import run_episode as run_episode
     from agents.evaluation import evaluate as evaluate
+    from agents.lookahead.agent import LookaheadAgent as LookaheadAgent
+    from agents.lookahead.training import train_lookahead_agent as train_lookahead_agent
     from agents.oracle import Oracle as Oracle
     from agents.oracle import PredictionOracle as PredictionOracle
     from agents.oracle import RewardOracle as RewardOracle
@@ -53,12 +56,14 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "baselines.posterior_sampling": ["PosteriorSamplingAgent"],
         "baselines.scrl": ["ReleasedSCRLAgent", "SCRLAgent"],
         "baselines.sketching": ["GeometricSketchAgent"],
-        "baselines.design": ["DesignAgent"],
+        "baselines.design": ["DesignAgent", "RoughDesignAgent"],
         "denoised_oracle": ["DenoisedPredictionOracle", "DenoisedRewardOracle"],
         "episode": ["Episode", "run_episode"],
         "evaluation": ["evaluate"],
         "baselines.farthest": ["FarthestPointAgent"],
         "baselines.grid": ["GridAgent"],
+        "lookahead.agent": ["LookaheadAgent"],
+        "lookahead.training": ["train_lookahead_agent"],
         "oracle": ["Oracle", "PredictionOracle", "RewardOracle"],
         "baselines.random": ["RandomAgent"],
         "registry": ["agent_names", "load_agent"],

@@ -7,6 +7,19 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What an agent learned from; kept with it, so that it is never tested on it.
+
+    Parameters
+    ----------
+    slides
+        Names of the slides.
+    """
+
+    slides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class TrainingRecord:
     """What an agent was trained for; kept with it, decides nothing.
 

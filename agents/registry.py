@@ -20,6 +20,7 @@ BUILT_IN = {
     "grid": "agents.baselines.grid:GridAgent",
     "farthest": "agents.baselines.farthest:FarthestPointAgent",
     "design": "agents.baselines.design:DesignAgent",
+    "design:rough": "agents.baselines.design:RoughDesignAgent",
     "mutual-information": "agents.baselines.mutual_information:MutualInformationAgent",
     "k-center": "agents.baselines.k_center:KCenterAgent",
     "k-means": "agents.baselines.clusters:KMeansAgent",
@@ -85,15 +86,25 @@ def load_agent(spec: str | Path, *, execute_code: bool = False, **options: Any) 
             from agents.foreign_models import load_model
 
             return load_model(text, execute_code=execute_code)
-        from agents.spot_agent import SpotAgent
-
-        return SpotAgent.load(text)
+        return _saved_agent(text)
     if ":" in text:
         return _make(_imported(text, text), text, options)
     raise InputError(
         f"there is no agent {text!r}; name one of {', '.join(agent_names())}, "
         "a 'module:Class' or 'module:function', or the path of a saved agent (*.safetensors, *.zip)"
     )
+
+
+def _saved_agent(path: str) -> Any:
+    from scr2st_env.embedders.storage import saved_kind
+
+    if saved_kind(path):
+        from agents.lookahead.agent import LookaheadAgent
+
+        return LookaheadAgent.load(path)
+    from agents.spot_agent import SpotAgent
+
+    return SpotAgent.load(path)
 
 
 def make_player(candidate: Any) -> Any:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from agents.episode import Episode
+    from agents.spot_agent import SpotAgent
     from benchmarks.config import BenchmarkConfig
     from scr2st_env.envs.spot_sampling import SpotSamplingEnv
     from scr2st_env.gaussian_process import Kernel
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 ENVIRONMENT = "environment"  # the judge that holds what an episode earned
 LEARNED = "learned:"
 FITTED = ":fitted"
-OBJECTIVES = ("reward", "prediction")
+LOOKAHEAD = "lookahead"
+LEARNABLE = ("reward", "prediction", LOOKAHEAD)
 PREDICTION_ORACLES = ("oracle", "oracle:denoised")
 REWARD_ORACLES = ("reward-oracle", "reward-oracle:denoised")
 ATLAS_GUIDED = ("scrl",)  # posterior sampling collects more without: it then spreads out
@@ -142,13 +144,13 @@ def train_agent(
 ) -> None:
     """Train an agent on the training patients' slides and save it.
 
-    Its best checkpoint is chosen on one slide of each of these patients.
+    The best checkpoint of a policy is chosen on one slide of each of these patients.
 
     Parameters
     ----------
     spec
-        ``"learned:reward"``, for the mission's reward, or ``"learned:prediction"``, for the fall
-        of the prediction error.
+        ``"learned:reward"``, for the mission's reward, ``"learned:prediction"``, for the fall of
+        the prediction error, or ``"learned:lookahead"``, a model of expression to look ahead with.
     config
         Its ``training_*`` fields.
     slides, reference
@@ -163,15 +165,30 @@ def train_agent(
     InputError
         If the objective is unknown.
     """
+    objective = spec.removeprefix(LEARNED)
+    if objective not in LEARNABLE:
+        raise InputError(f"agent {spec!r}: it is none of {', '.join(LEARNABLE)}")
+    if objective == LOOKAHEAD:
+        from agents.lookahead.training import train_lookahead_agent
+
+        train_lookahead_agent(slides, n_genes=config.n_genes, seed=config.training_seed).save(path)
+        return
+    _train_policy(objective, config, slides, reference, progress).save(path)
+
+
+def _train_policy(
+    objective: str,
+    config: BenchmarkConfig,
+    slides: Sequence[Slide],
+    reference: CellReference,
+    progress: bool,
+) -> SpotAgent:
     from agents.training import train_spot_agent
 
-    objective = spec.removeprefix(LEARNED)
-    if objective not in OBJECTIVES:
-        raise InputError(f"agent {spec!r}: objective is none of {', '.join(OBJECTIVES)}")
     weights = reward_weights(config)
     if objective == "prediction":
         weights = {**dict.fromkeys(weights, 0.0), "prediction": 1.0}
-    agent = train_spot_agent(
+    return train_spot_agent(
         slides,
         reference,
         budget=config.training_budget,
@@ -183,7 +200,6 @@ def train_agent(
         evaluation_slides=list({slide.patient: slide for slide in slides}.values()),
         n_threads=1,
     )
-    agent.save(path)
 
 
 def episode_scores(episode: Episode, slide: Slide, reference: CellReference) -> dict[str, float]:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.buying import LEARNED, OBJECTIVES, make_buyer
+from agents.baselines.feedback import FeedbackAgent
+from agents.lookahead.agent import LookaheadAgent
+from benchmarks.buying import LEARNABLE, LEARNED, LOOKAHEAD, make_buyer
 from benchmarks.judging import make_judge
 from benchmarks.protocols import Fold, held_out_spots, patient_folds
 from scr2st_env.errors import InputError
@@ -56,10 +58,9 @@ def check_study(config: BenchmarkConfig, study: Study) -> None:
         reference cannot do what the configuration asks.
     """
     folds = study_folds(config, study)
-    for spec in config.agents:
-        _check_agent(config, study, folds, spec)
-    for judge in config.judges:
-        make_judge(judge, Kernel(), config.training_seed)
+    for spec, player in check_names(config).items():
+        _check_primary(config, spec, player)
+        _check_origin(study, folds, spec, getattr(player, "record", None))
     _check_reference(config, study)
     for name in sorted({name for fold in folds for name in fold.test}):
         slide = study.slides[name]
@@ -76,20 +77,53 @@ def check_study(config: BenchmarkConfig, study: Study) -> None:
             _check_budget(study.slides[name], "training_budget", config.training_budget, 0)
 
 
-def _check_agent(config: BenchmarkConfig, study: Study, folds: list[Fold], spec: str) -> None:
-    if spec.startswith(LEARNED):
-        if spec.removeprefix(LEARNED) not in OBJECTIVES:
-            known = ", ".join(LEARNED + objective for objective in OBJECTIVES)
-            raise InputError(f"there is no agent {spec!r}; agents that learn are {known}")
-        return
-    player = make_buyer(spec, Path(), [], Kernel(), execute_code=config.execute_code)
+def check_names(config: BenchmarkConfig) -> dict[str, Any]:
+    """Make every agent and judge once, so that an unknown one is known before hours are spent.
+
+    Returns
+    -------
+    dict
+        The agents that need no training, by their specification.
+
+    Raises
+    ------
+    InputError
+        Naming the agent or judge that does not exist or lacks feedback.
+    """
+    players = {}
+    for spec in config.agents:
+        if spec.startswith(LEARNED):
+            _check_learnable(config, spec)
+            continue
+        players[spec] = make_buyer(spec, Path(), [], Kernel(), execute_code=config.execute_code)
+        if isinstance(players[spec], FeedbackAgent | LookaheadAgent):
+            _check_feedback(config, spec)
+    for judge in config.judges:
+        make_judge(judge, Kernel(), config.training_seed)
+    return players
+
+
+def _check_learnable(config: BenchmarkConfig, spec: str) -> None:
+    name = spec.removeprefix(LEARNED)
+    if name not in LEARNABLE:
+        known = ", ".join(LEARNED + learnable for learnable in LEARNABLE)
+        raise InputError(f"there is no agent {spec!r}; agents that learn are {known}")
+    if name == LOOKAHEAD:
+        _check_feedback(config, spec)
+
+
+def _check_primary(config: BenchmarkConfig, spec: str, player: Any) -> None:
     for field, named in (
         ("primary_agent", [config.primary_agent]),
         ("primary_against", config.primary_against),
     ):
         if spec in named and getattr(player, "is_oracle", False):
             raise InputError(f"{field} {spec!r} is an oracle, an upper bound; name an agent")
-    _check_origin(study, folds, spec, getattr(player, "record", None))
+
+
+def _check_feedback(config: BenchmarkConfig, spec: str) -> None:
+    if not config.feedback:
+        raise InputError(f"agent {spec!r} learns from measured spots; set feedback = true")
 
 
 def _check_origin(study: Study, folds: list[Fold], spec: str, record: Any) -> None:

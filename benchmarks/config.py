@@ -66,7 +66,7 @@ class BenchmarkConfig(BaseModel):
     agents: list[str] = Field(
         ["random", "grid", "farthest", "design"],
         description="Names of docs/agents.md, 'design:fitted', 'oracle', 'learned:reward', "
-        "'learned:prediction', 'module:Class' or the path of a saved agent.",
+        "'learned:prediction', 'learned:lookahead', 'module:Class' or the path of a saved agent.",
     )
     budgets: list[Share] = Field(
         [0.05, 0.1, 0.2], description="Shares of all spots of a slide that agents may buy."

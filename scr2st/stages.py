@@ -29,6 +29,7 @@ def run_and_report(config: BenchmarkConfig, output: Path, markdown: Path | None 
     if markdown is not None:
         must_be_writable(markdown / "README.md")
     with stage("loading slides"):
+        from benchmarks.checks import check_names
         from benchmarks.cohort import load_study
         from benchmarks.report.page import write_markdown, write_report
         from benchmarks.report.table import print_table
@@ -46,28 +47,6 @@ def run_and_report(config: BenchmarkConfig, output: Path, markdown: Path | None 
             if markdown is not None:
                 write_markdown(results, markdown)
     typer.echo(f"open {output / 'index.html'}")
-
-
-def check_names(config: BenchmarkConfig) -> None:
-    """Make every agent and judge once, so that an unknown one is known before hours are spent.
-
-    Raises
-    ------
-    InputError
-        Naming the agent or judge that does not exist.
-    """
-    from benchmarks.buying import LEARNED, OBJECTIVES, make_buyer
-    from benchmarks.judging import make_judge
-    from scr2st_env.gaussian_process import Kernel
-
-    for agent in config.agents:
-        if not agent.startswith(LEARNED):
-            make_buyer(agent, Path(), [], Kernel(), execute_code=config.execute_code)
-        elif agent.removeprefix(LEARNED) not in OBJECTIVES:
-            known = ", ".join(LEARNED + objective for objective in OBJECTIVES)
-            raise InputError(f"there is no agent {agent!r}; agents that learn are {known}")
-    for judge in config.judges:
-        make_judge(judge, Kernel(), 0)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ COLOURS = {
     "design:fitted": "#009E73",
     "learned:reward": "#D55E00",
     "learned:prediction": "#CC79A7",
+    "learned:lookahead": "#AA0044",
     "oracle": "#000000",
     "oracle:denoised": "#555555",
     "reward-oracle": "#000000",
@@ -32,6 +33,7 @@ MARKERS = {
     "design:fitted": "v",
     "learned:reward": "P",
     "learned:prediction": "X",
+    "learned:lookahead": "p",
     "oracle": "*",
 }
 NAMES = {
@@ -39,9 +41,11 @@ NAMES = {
     "grid": "Grid",
     "farthest": "Farthest point",
     "design": "A-optimal design",
+    "design:rough": "A-optimal, rough kernel",
     "design:fitted": "A-optimal, fitted kernel",
     "learned:reward": "Learned (reward)",
     "learned:prediction": "Learned (prediction)",
+    "learned:lookahead": "Learned (lookahead)",
     "k-center": "k-center",
     "k-means": "k-means",
     "typiclust": "TypiClust",

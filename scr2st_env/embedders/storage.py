@@ -61,6 +61,15 @@ def kind_of(path: str | Path) -> str:
     return _read(Path(path), "embedder")[0]
 
 
+def saved_kind(path: str | Path) -> str:
+    """Return the kind of what :func:`save_arrays` wrote; nothing of any other file."""
+    try:
+        with safe_open(path, framework="numpy") as stored:
+            return about(stored.metadata())[0]
+    except (SafetensorError, OSError):
+        return ""
+
+
 def load_arrays(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Read what :func:`save_arrays` wrote; nothing is unpickled.
 
