@@ -25,7 +25,10 @@ LEVEL = 0.5  # variance of the level of a slide, in units of a program's varianc
 SPOTS_PER_SLIDE = 100  # on which spatial covariance is fitted: each fit is cubic in them
 FIRST_GUESS = (4.0, 0.5, 0.5)  # length in pitches, noise and variance as shares of the whole
 FIRST_ODDS = 1.0  # of the features against the coordinates
-N_FITTING_STEPS = 80
+FIRST_STEP = 0.5  # of the search, in logarithms
+SHORTEST, LONGEST = 0.3, 30.0  # pitches: outside, a sample of a slide cannot tell lengths apart
+LEAST_NOISE = 1e-2  # share of the whole
+N_FITTING_STEPS = 200
 NEGLIGIBLE = 1e-6
 
 
@@ -181,12 +184,21 @@ def _fit_surface(samples: Sequence[_Sample]) -> tuple[Kernel, float]:
     guess = np.array(FIRST_GUESS) * [1.0, whole, whole]
     if samples[0].alike is not None:
         guess = np.append(guess, FIRST_ODDS)
+    start = np.log(guess)
     found = minimize(
         _surprise,
-        np.log(guess),
+        start,
         (samples,),
         method="Nelder-Mead",
-        options={"maxiter": N_FITTING_STEPS, "xatol": 0.03, "fatol": 0.1},
+        bounds=np.log(
+            [(SHORTEST, LONGEST), (LEAST_NOISE * whole, np.inf), *[(1e-6, np.inf)] * len(guess[2:])]
+        ),
+        options={
+            "initial_simplex": np.vstack([start, start + FIRST_STEP * np.eye(len(start))]),
+            "maxiter": N_FITTING_STEPS,
+            "xatol": 0.02,
+            "fatol": 0.05,
+        },
     )
     length, noise, variance, *odds = np.exp(found.x).tolist()
     weight = odds[0] / (1 + odds[0]) if odds else 0.0
