@@ -62,6 +62,8 @@ def same(study: Study) -> Study:
         (same, {"protocol": "within-slide"}, "takes its gene list from the single-cell reference"),
         (same, {"agents": ["random", "design", "learned:fun"]}, "there is no agent 'learned:fun'"),
         (same, {"agents": ["random", "design", "nope"]}, "there is no agent 'nope'"),
+        (same, {"agents": ["random", "design", "learned:lookahead"]}, "set feedback = true"),
+        (same, {"agents": ["random", "design", "posterior-sampling"]}, "set feedback = true"),
         (
             same,
             {"agents": ["random", "reward-oracle"], "primary_agent": "reward-oracle"},

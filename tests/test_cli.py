@@ -540,6 +540,23 @@ def test_train_writes_an_agent_that_info_describes_and_that_plays(
     assert len(set(episode.picks)) == 4
 
 
+@pytest.mark.usefixtures("folder")
+def test_train_writes_an_agent_that_looks_ahead(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*TRAIN.split(), "--objective", "lookahead"]) == 0
+    assert "3 expression programs of 2 slides" in capsys.readouterr().out
+    assert cli.main(["info", "agent.safetensors"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for fact in ("LookaheadAgent agent.safetensors", "slides s1, s2", "predictor.noise"):
+        assert fact in text
+
+    from agents import load_agent, run_episode
+    from scr2st_env.envs.spot_sampling import SpotSamplingEnv
+
+    env = SpotSamplingEnv(["s1.h5ad"], toy_reference(), budget=4, feedback=True)
+    episode = run_episode(load_agent("agent.safetensors"), env, slide="s1")
+    assert len(set(episode.picks)) == 4
+
+
 def test_embed_writes_new_files_and_embeds_a_later_slide_alike(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

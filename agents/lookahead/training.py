@@ -75,10 +75,7 @@ def train_lookahead_agent(
     ).slides
     encoders = {slide.public.encoder if slide.public.n_features else "" for slide in learned_from}
     if len(encoders) > 1:
-        raise InputError(
-            f"the slides have features by {sorted(encoders)} ('' is none); encode all alike, or "
-            "none: features=None"
-        )
+        raise InputError(f"the slides have features by {sorted(encoders)}; encode all alike")
     genes = most_expressed_genes(learned_from, n_genes)
     return LookaheadAgent(
         ExpressionPrograms.fit(learned_from, genes, n_programs, seed),

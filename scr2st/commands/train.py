@@ -21,6 +21,7 @@ class Objective(StrEnum):
 
     REWARD = "reward"
     PREDICTION = "prediction"
+    LOOKAHEAD = "lookahead"
 
 
 def train(
@@ -52,7 +53,9 @@ def train(
         Objective,
         typer.Option(
             help="'reward': novel and spread-out biology. 'prediction': the fall of the error "
-            "with which the rest of a slide is predicted."
+            "with which the rest of a slide is predicted. 'lookahead': the same, by a model of "
+            "expression that plans with what comes back, in seconds; --budget, --round-size, "
+            "--steps and --states have no say in it."
         ),
     ] = Objective.REWARD,
     budget: Annotated[
@@ -99,6 +102,7 @@ def train(
     to_spend = budget_of(budget)
     for path in (*slides, reference):
         must_be_file(path)
+    from agents.lookahead.training import train_lookahead_agent
     from agents.training import train_spot_agent
     from scr2st_env.reference import CellReference
     from scr2st_env.slide import Slide
@@ -117,6 +121,13 @@ def train(
     atlas = CellReference.from_anndata(
         reference, embedding=embedding, cell_type=cell_type, n_states=states, seed=seed
     )
+    if objective is Objective.LOOKAHEAD:
+        planner = train_lookahead_agent(measured, seed=seed)
+        planner.save(output)
+        typer.echo(
+            f"{output}: {planner.programs.n_programs} expression programs of {len(measured)} slides"
+        )
+        return
     agent = train_spot_agent(
         measured,
         atlas,
