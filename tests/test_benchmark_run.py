@@ -240,7 +240,10 @@ STUDIES = [
     pytest.param("within-slide", atlas_study, id="within-slide, atlas"),
 ]
 FOLLOWER = "test_benchmark_run:Follower"
-READERS = ["random", "design:fitted", "learned:reward", "learned:prediction", "oracle", FOLLOWER]
+READERS = [
+    "random", "design:fitted", "learned:reward", "learned:prediction", "learned:lookahead",
+    "oracle:denoised", "oracle", FOLLOWER,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("protocol", "make_study"), STUDIES)
