@@ -195,11 +195,4 @@ def cohort_of(training: Sequence[Slide], genes: GeneList) -> Cohort:
     from predictor.base import Cohort
 
     everything = Cohort.from_slides(training, genes.genes)
-    kept = np.concatenate([slide.public.measurable for slide in training])
-    types = everything.cell_types
-    return Cohort(
-        everything.features[kept],
-        everything.expression[kept],
-        None if types is None else types[kept],
-        np.asarray(everything.groups)[kept],
-    )
+    return everything.subset(np.concatenate([slide.public.measurable for slide in training]))

@@ -86,7 +86,16 @@ def predict_slide(
     Returns
     -------
     ndarray of float32, shape (N, G)
+
+    Raises
+    ------
+    InputError
+        If the cohort's features are of another encoder than the slide's.
     """
+    if cohort is not None:
+        from predictor.names import check_same_encoder
+
+        check_same_encoder(cohort.encoder, slide.public.encoder, f"slide {slide.name!r}")
     spots = np.unique(np.asarray(bought, np.int64))
     inputs, place = predictor_inputs(slide.public), slide.public.pitch_coordinates
     types = None if slide.hidden is None or slide.hidden.types is None else slide.hidden.types

@@ -1,137 +1,44 @@
-"""What all predictors share: the cohort, the measured spots, and every check of an input."""
+"""What all predictors share: fit, predict and score, in scikit-learn's manner."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
-from scr2st_env.arrays import FloatArray, Shared, finite_matrix, frozen
+from predictor.cohort import Cohort, centred_by_group, joined_cohorts
+from predictor.inputs import (
+    Measured,
+    check_same_columns,
+    checked_coordinates,
+    checked_expression,
+    checked_features,
+    double,
+    shape_of,
+)
+from predictor.names import (
+    align_types,
+    check_same_encoder,
+    check_same_genes,
+    column_names,
+    composition,
+    row_names,
+)
+from scr2st_env.arrays import FloatArray
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import ArrayLike, NDArray
-
-    from scr2st_env.slide import Slide
 
     Matrix = NDArray[np.float64]
 
+__all__ = ["Cohort", "Measured", "Predictor", "centred_by_group", "gene_spread", "level"]
+
 BLOCK = 10_000  # spots predicted at once, so that memory does not grow with the slide
-
-
-@dataclass(frozen=True, eq=False)
-class Cohort(Shared):
-    """Spots of retrospective slides, from which a predictor learns before anything is bought.
-
-    Parameters
-    ----------
-    features
-        (n, D), z-scored per slide.
-    expression
-        (n, G), log1p(CP10k), the same genes as the targets.
-    cell_types
-        (n, T) composition, or None.
-    groups
-        n slide (or patient) names; levels differ between groups, so predictors centre each one.
-
-    Raises
-    ------
-    InputError
-        If an array has the wrong shape or is not finite, or there is no spot.
-    """
-
-    features: FloatArray
-    expression: FloatArray
-    cell_types: FloatArray | None = None
-    groups: ArrayLike | None = None
-
-    def __post_init__(self) -> None:
-        """Check and freeze the arrays."""
-        features = finite_matrix(self.features, "cohort features")
-        n_spots = len(features)
-        if n_spots == 0:
-            raise InputError("the cohort has no spots; leave cohort= out")
-        groups = np.zeros(n_spots, int) if self.groups is None else np.array(self.groups)
-        if groups.shape != (n_spots,):
-            raise InputError(f"cohort groups have shape {groups.shape}, not ({n_spots},)")
-        expression = finite_matrix(self.expression, "cohort expression", n_spots)
-        object.__setattr__(self, "features", features)
-        object.__setattr__(self, "expression", expression)
-        object.__setattr__(self, "cell_types", _optional(self.cell_types, "cell_types", n_spots))
-        object.__setattr__(self, "groups", frozen(groups))
-
-    @classmethod
-    def from_slides(cls, slides: Sequence[Slide], genes: Sequence[str]) -> Cohort:
-        """Collect fully measured slides, one group per slide.
-
-        Parameters
-        ----------
-        slides
-            Retrospective slides; their cell types are used if every one has them.
-        genes
-            G names, measured in every slide.
-
-        Returns
-        -------
-        Cohort
-        """
-        types = [None if slide.hidden is None else slide.hidden.types for slide in slides]
-        known = [part for part in types if part is not None]
-        return cls(
-            np.concatenate([slide.public.standardised_features for slide in slides]),
-            np.concatenate([slide.expression(genes) for slide in slides]),
-            np.concatenate(known) if len(known) == len(types) else None,
-            np.concatenate([[slide.public.name] * slide.public.n_spots for slide in slides]),
-        )
-
-    @cached_property
-    def group_codes(self) -> NDArray[np.int64]:
-        """Group of every spot as 0, 1, ..., (n,)."""
-        return np.unique(np.asarray(self.groups), return_inverse=True)[1]
-
-    @cached_property
-    def centred_features(self) -> Matrix:
-        """Features minus the mean of their group, (n, D)."""
-        return centred_by_group(self.features, self.group_codes)
-
-    @cached_property
-    def centred_expression(self) -> Matrix:
-        """Expression minus the mean of its group, (n, G)."""
-        return centred_by_group(self.expression, self.group_codes)
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """The bought spots of one fit, checked.
-
-    Parameters
-    ----------
-    features
-        (n, D).
-    expression
-        (n, G).
-    coordinates
-        (n, 2) in spot pitches, or None.
-    cell_types
-        (n, T), or None.
-    """
-
-    features: Matrix
-    expression: Matrix
-    coordinates: Matrix | None
-    cell_types: Matrix | None
-
-    @property
-    def n_spots(self) -> int:
-        """How many were bought."""
-        return len(self.features)
 
 
 class Predictor(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sklearn is untyped
@@ -141,10 +48,17 @@ class Predictor(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sk
     ----------
     n_features_in_ : int
         D, the width of the features.
+    feature_names_in_ : ndarray of str
+        Their names, where X was a data frame with named columns.
     n_genes_ : int
         G, the number of targets.
     n_measured_ : int
-        How many spots were given to ``fit``.
+        How many spots of the slide at hand were given to ``fit``.
+    genes_, type_names_, spot_names_ : tuple of str
+        Names of genes, cell types and measured spots, from data frames or the cohort; genes and
+        types without names have none, spots their number.
+    encoder_ : str
+        Name of the patch encoder, "" where it was never said.
     """
 
     def fit(
@@ -154,22 +68,31 @@ class Predictor(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sk
         *,
         coordinates: ArrayLike | None = None,
         cell_types: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
         cohort: Cohort | None = None,
+        encoder: str = "",
     ) -> Self:
         """Learn from the measured spots, and from a cohort where there is one.
 
         Parameters
         ----------
         X
-            Patch features of the measured spots, z-scored over their slide, (n, D).
+            Patch features of the measured spots, z-scored over their slide, (n, D); a data frame
+            names features and spots.
         Y
-            Their expression, log1p(CP10k), (n, G).
+            Their expression, log1p(CP10k), (n, G), or (n,) for one gene; a data frame names genes.
         coordinates
             Their places in spot pitches, (n, 2), when all spots are of one slide.
         cell_types
-            Their cell-type composition, (n, T).
+            Their cell-type composition, (n, T), a data frame of it, or n labels. Types that the
+            cohort has not are added to its own by name.
+        groups
+            Slide of each spot, (n,). Spots of several slides are learned from like a cohort, each
+            slide around its own level, for slides of which nothing was measured.
         cohort
             Spots of retrospective slides.
+        encoder
+            Name of the encoder of X, as ``slide.public.encoder`` says.
 
         Returns
         -------
@@ -178,26 +101,38 @@ class Predictor(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sk
         Raises
         ------
         InputError
-            If an array has the wrong shape or is not finite, or there are fewer than two
-            measured spots and no cohort.
+            If an array has the wrong shape or is not finite, the cohort has other genes or
+            features, or there are fewer than two measured spots and no cohort.
         """
-        measured = _checked_measured(X, Y, coordinates, cell_types)
-        if measured.n_spots < 2 and cohort is None:
+        features = checked_features(self, X, learn=True)
+        expression = checked_expression(Y, len(features))
+        n_spots = len(features)
+        if n_spots < 2 and cohort is None:
             raise InputError(
-                f"fit needs at least 2 measured spots, got {measured.n_spots}; "
+                f"fit needs at least 2 measured spots, got n_samples={n_spots}; "
                 "buy more or give cohort="
             )
-        if cohort is not None:
-            _check_same_width(measured, cohort)
         self._check_parameters()
-        self.n_features_in_ = measured.features.shape[1]
-        self.n_genes_ = measured.expression.shape[1]
+        self.spot_names_ = row_names(X, n_spots)
+        self.genes_ = column_names(Y) or (() if cohort is None else tuple(cohort.genes))
+        self.encoder_ = encoder or ("" if cohort is None else cohort.encoder)
+        types = self._checked_types(cell_types, n_spots, cohort)
+        places = checked_coordinates(coordinates, n_spots)
+        measured = Measured(features, expression, places, types)
+        if cohort is not None:
+            check_same_columns(measured, cohort, self.genes_, encoder)
+        if groups is not None:
+            measured, cohort = self._by_slide(measured, np.asarray(groups), cohort)
+        self.n_genes_ = expression.shape[1]
         self.n_measured_ = measured.n_spots
-        self.with_coordinates_ = coordinates is not None
+        self.with_coordinates_ = measured.coordinates is not None
+        self.single_target_ = len(shape_of(Y, "Y")) == 1
         self._fit(measured, cohort)
         return self
 
-    def predict(self, X: ArrayLike, *, coordinates: ArrayLike | None = None) -> FloatArray:
+    def predict(
+        self, X: ArrayLike, *, coordinates: ArrayLike | None = None, encoder: str = ""
+    ) -> FloatArray:
         """Predict the expression of spots.
 
         Parameters
@@ -206,38 +141,126 @@ class Predictor(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sk
             Patch features, (n, D).
         coordinates
             Places in spot pitches, (n, 2), on the slide of the measured spots.
+        encoder
+            Name of the encoder of X; one other than that of ``fit`` is refused.
 
         Returns
         -------
         ndarray of float32, shape (n, G)
-            log1p(CP10k), as in ``fit``.
+            log1p(CP10k), as in ``fit``; (n,) where that was.
 
         Raises
         ------
         InputError
             If a shape differs from what ``fit`` saw, or a value is not finite.
         """
-        features, places = self._checked_query(X, coordinates)
+        features, places = self._checked_query(X, coordinates, encoder)
         if len(features) == 0:
-            return np.empty((0, self.n_genes_), np.float32)
+            return self._shaped(np.empty((0, self.n_genes_)))
         blocks = np.array_split(np.arange(len(features)), -(-len(features) // BLOCK))
         predicted = [
             self._predict(features[rows], None if places is None else places[rows])
             for rows in blocks
         ]
-        return np.concatenate(predicted).astype(np.float32)
+        return self._shaped(np.concatenate(predicted))
+
+    def score(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        coordinates: ArrayLike | None = None,
+        encoder: str = "",
+    ) -> float:
+        """Return the coefficient of determination, the mean over genes, as scikit-learn does.
+
+        Parameters
+        ----------
+        X, coordinates, encoder
+            See :meth:`predict`.
+        y
+            What was measured, (n, G); of a data frame, the genes of ``fit`` are used.
+        sample_weight
+            (n,).
+
+        Returns
+        -------
+        float
+            At most 1; 0 for the mean of y.
+
+        Raises
+        ------
+        InputError
+            As :meth:`predict`, and if y lacks a gene.
+        """
+        names, truth = column_names(y), y
+        if names and self.genes_ and names != self.genes_:
+            wanted = [gene for gene in names if gene in set(self.genes_)]
+            check_same_genes(sorted(self.genes_), sorted(wanted), "y")
+            place = {gene: index for index, gene in enumerate(names)}
+            truth = np.asarray(y)[:, [place[gene] for gene in self.genes_]]
+        predicted = self.predict(X, coordinates=coordinates, encoder=encoder)
+        return float(r2_score(truth, predicted, sample_weight=sample_weight))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
     def _checked_query(
-        self, X: ArrayLike, coordinates: ArrayLike | None
+        self, X: ArrayLike, coordinates: ArrayLike | None, encoder: str
     ) -> tuple[Matrix, Matrix | None]:
         check_is_fitted(self)
-        features = _double(finite_matrix(X, "X"))
-        if features.shape[1] != self.n_features_in_:
+        check_same_encoder(self.encoder_, encoder, "X")
+        features = checked_features(self, X, learn=False)
+        return features, checked_coordinates(coordinates, len(features))
+
+    def _shaped(self, predicted: Matrix) -> FloatArray:
+        values: FloatArray = predicted.astype(np.float32)
+        return values[:, 0] if self.single_target_ else values
+
+    def _checked_types(
+        self, cell_types: ArrayLike | None, n_spots: int, cohort: Cohort | None
+    ) -> Matrix | None:
+        """Return the composition with a cohort's types first, and remember their names."""
+        self.type_names_ = () if cohort is None else tuple(cohort.type_names)
+        if cell_types is None:
+            return None
+        ours = composition(cell_types, n_spots)
+        self.type_names_ = ours[1]
+        if cohort is None or cohort.cell_types is None:
+            return double(ours[0])
+        aligned, self.type_names_ = align_types([(cohort.cell_types[:0], cohort.type_names), ours])
+        return double(aligned[1])
+
+    def _by_slide(
+        self, measured: Measured, groups: NDArray[Any], cohort: Cohort | None
+    ) -> tuple[Measured, Cohort | None]:
+        """Turn measured spots of several slides into a cohort."""
+        if groups.shape != (measured.n_spots,):
+            raise InputError(f"groups have shape {groups.shape}, not ({measured.n_spots},)")
+        if len(np.unique(groups)) < 2:
+            return measured, cohort
+        if measured.coordinates is not None:
             raise InputError(
-                f"X has {features.shape[1]} features, but {type(self).__name__} was fitted "
-                f"with {self.n_features_in_}"
+                "coordinates of several slides have no common origin; leave coordinates= out, or "
+                "fit one slide and give the others as cohort="
             )
-        return features, _checked_coordinates(coordinates, len(features))
+        types = measured.cell_types
+        ours = Cohort(
+            measured.features.astype(np.float32),
+            measured.expression.astype(np.float32),
+            None if types is None else types.astype(np.float32),
+            groups,
+            self.encoder_,
+            self.genes_,
+            () if types is None else self.type_names_,
+            self.spot_names_,
+        )
+        none_typed = None if types is None else types[:0]
+        nothing = Measured(measured.features[:0], measured.expression[:0], None, none_typed)
+        return nothing, ours if cohort is None else joined_cohorts(ours, cohort)
 
     def _check_parameters(self) -> None:
         """Raise InputError where a parameter of the constructor is out of range."""
@@ -249,15 +272,6 @@ class Predictor(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sk
     @abstractmethod
     def _predict(self, features: Matrix, coordinates: Matrix | None) -> Matrix:
         """Predict from checked input."""
-
-
-def centred_by_group(values: ArrayLike, codes: NDArray[np.int64]) -> Matrix:
-    """Return the rows minus the mean of the rows with the same code."""
-    array = np.asarray(values, np.float64)
-    sums = np.zeros((codes.max() + 1, array.shape[1]))
-    np.add.at(sums, codes, array)
-    means = sums / np.bincount(codes)[:, None]
-    return array - means[codes]
 
 
 def gene_spread(expression: Matrix) -> Matrix:
@@ -273,54 +287,5 @@ def gene_spread(expression: Matrix) -> Matrix:
 def level(measured: Measured, cohort: Cohort | None) -> Matrix:
     """Return the mean expression of the measured spots, else of the cohort, (G,)."""
     if measured.n_spots == 0 and cohort is not None:
-        return _double(cohort.expression).mean(axis=0)
+        return double(cohort.expression).mean(axis=0)
     return measured.expression.mean(axis=0)
-
-
-def _checked_measured(
-    X: ArrayLike, Y: ArrayLike, coordinates: ArrayLike | None, cell_types: ArrayLike | None
-) -> Measured:
-    features = finite_matrix(X, "X")
-    n_spots = len(features)
-    expression = finite_matrix(Y, "Y", n_spots)
-    if features.shape[1] == 0 or expression.shape[1] == 0:
-        raise InputError(
-            f"X has {features.shape[1]} columns and Y {expression.shape[1]}; both need at least "
-            "one (without an image, X are the coordinates in pitches)"
-        )
-    types = _optional(cell_types, "cell_types", n_spots)
-    return Measured(
-        _double(features),
-        _double(expression),
-        _checked_coordinates(coordinates, n_spots),
-        None if types is None else _double(types),
-    )
-
-
-def _check_same_width(measured: Measured, cohort: Cohort) -> None:
-    for name, ours, theirs in (
-        ("features", measured.features, cohort.features),
-        ("genes", measured.expression, cohort.expression),
-    ):
-        if ours.shape[1] != theirs.shape[1]:
-            raise InputError(
-                f"the cohort has {theirs.shape[1]} {name}, the measured spots {ours.shape[1]}; "
-                "use the same encoder and gene list for both"
-            )
-
-
-def _checked_coordinates(coordinates: ArrayLike | None, n_spots: int) -> Matrix | None:
-    if coordinates is None:
-        return None
-    places = finite_matrix(coordinates, "coordinates", n_spots)
-    if places.shape[1] != 2:
-        raise InputError(f"coordinates must be (n, 2), got {places.shape}")
-    return _double(places)
-
-
-def _optional(values: Any, name: str, n_spots: int) -> FloatArray | None:
-    return None if values is None else finite_matrix(values, name, n_spots)
-
-
-def _double(values: FloatArray) -> Matrix:
-    return values.astype(np.float64)

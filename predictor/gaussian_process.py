@@ -123,7 +123,7 @@ class GaussianProcess(Predictor):
         if self.with_coordinates_ and coordinates is None:
             raise InputError("GaussianProcess was fitted with coordinates; predict needs them too")
         prior = self.level_ + self._cohort_mean(features)
-        if self.n_measured_ == 0:
+        if len(self.rest_) == 0:
             return prior
         places = coordinates if self.with_coordinates_ else None
         within = LEVEL_VARIANCE + kernel_between(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,11 @@ class MeanPredictor(Predictor):
     >>> MeanPredictor().fit([[0.0], [1.0]], [[2.0], [4.0]]).predict([[5.0]]).tolist()
     [[3.0]]
     """
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = True
+        return tags
 
     def _fit(self, measured: Measured, cohort: Cohort | None) -> None:
         self.level_ = level(measured, cohort)

@@ -174,7 +174,7 @@ def test_wrong_input_is_refused_in_one_line(change: Any, message: str) -> None:
 def test_a_query_of_another_shape_is_refused() -> None:
     features, expression, places, _ = tissue(10)
     fitted = Ridge().fit(features, expression)
-    with pytest.raises(InputError, match="11 features, but Ridge was fitted with 12"):
+    with pytest.raises(InputError, match="11 features, but Ridge is expecting 12"):
         fitted.predict(features[:, :11])
     with pytest.raises(InputError, match="rows"):
         fitted.predict(features, coordinates=places[:4])

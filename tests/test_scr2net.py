@@ -481,7 +481,7 @@ def test_foreign_files_are_refused_in_one_line(tmp_path: Path) -> None:
     text = tmp_path / "text.safetensors"
     text.write_text("not a model")
     other = tmp_path / "other.safetensors"
-    save_file({"a": np.zeros(1)}, other, metadata={"about": json.dumps({"format": "else"})})
+    save_file({"a": np.zeros(1)}, other, metadata={"scr2st_arrays": json.dumps({"kind": "pca"})})
     for path in (text, other, tmp_path / "missing.safetensors"):
         with pytest.raises(InputError) as caught:
             SCR2Net.load(path)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, overload
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from predictor.base import Cohort, Measured, Predictor, gene_spread, level
 from predictor.ridge import MIN_SPOTS
 from predictor.scr2net.experts import EXPERTS, Retrieval
-from predictor.scr2net.gate import ProgramGate
-from predictor.scr2net.learning import cohort_base, from_cohort, learn
+from predictor.scr2net.gate import ProgramGate, held_out_error
+from predictor.scr2net.learning import Learned, cohort_base, from_cohort, learn
+from predictor.scr2net.parameters import check_parameters, settings_of
 from predictor.scr2net.pretraining import PretrainedCohort, pretrain
+from predictor.scr2net.saving import load, save
+from predictor.scr2net.support import Support, support_of
 from predictor.scr2net.training import Settings
 from scr2st_env.arrays import FloatArray
 from scr2st_env.errors import InputError
@@ -22,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from predictor.base import Matrix
-    from predictor.scr2net.retrieval import Neighbourhood
+    from predictor.reference_cells import ReferenceCells
 
 
 class SCR2Net(Predictor):
@@ -55,11 +60,18 @@ class SCR2Net(Predictor):
         Weights of 1 - Pearson, of the contrastive loss and of the soft labels, beside the mean
         squared error.
     n_neighbors, n_types, retrieval_temperature
-        Retrieved spots, cell types kept among them, and temperature of their weights.
+        Retrieved spots, cell types kept among them (None: all), and temperature of their weights.
     random_state
         Seed; the same seed gives the same bits on one machine.
     device
         "auto" (cuda where there is one), "cpu", "cuda", ...
+    epochs
+        How often the network sees the measured spots.
+    gate
+        Whether held-out spots decide anything: without, the experts have fixed weights and no
+        program has a gain.
+    use_cohort, use_coordinates
+        Whether to learn from a cohort, and from places, where ``fit`` is given them.
 
     Attributes
     ----------
@@ -86,10 +98,14 @@ class SCR2Net(Predictor):
         contrastive_weight: float = 0.2,
         retrieval_weight: float = 0.2,
         n_neighbors: int = 30,
-        n_types: int = 2,
+        n_types: int | None = 2,
         retrieval_temperature: float = 0.4,
         random_state: int = 0,
         device: str = "auto",
+        epochs: int = 30,
+        gate: bool = True,
+        use_cohort: bool = True,
+        use_coordinates: bool = True,
     ) -> None:
         self.experts = experts
         self.program_gate = program_gate
@@ -105,6 +121,10 @@ class SCR2Net(Predictor):
         self.retrieval_temperature = retrieval_temperature
         self.random_state = random_state
         self.device = device
+        self.epochs = epochs
+        self.gate = gate
+        self.use_cohort = use_cohort
+        self.use_coordinates = use_coordinates
 
     def pretrain(self, cohort: Cohort) -> PretrainedCohort:
         """Learn from a cohort once; give the result to ``fit(cohort=...)`` as often as needed.
@@ -127,14 +147,25 @@ class SCR2Net(Predictor):
         X: ArrayLike,
         *,
         coordinates: ArrayLike | None = None,
+        encoder: str = "",
         return_std: Literal[False] = False,
     ) -> FloatArray: ...
     @overload
     def predict(
-        self, X: ArrayLike, *, coordinates: ArrayLike | None = None, return_std: Literal[True]
+        self,
+        X: ArrayLike,
+        *,
+        coordinates: ArrayLike | None = None,
+        encoder: str = "",
+        return_std: Literal[True],
     ) -> tuple[FloatArray, FloatArray]: ...
     def predict(
-        self, X: ArrayLike, *, coordinates: ArrayLike | None = None, return_std: bool = False
+        self,
+        X: ArrayLike,
+        *,
+        coordinates: ArrayLike | None = None,
+        encoder: str = "",
+        return_std: bool = False,
     ) -> FloatArray | tuple[FloatArray, FloatArray]:
         """Predict the expression of spots.
 
@@ -145,6 +176,8 @@ class SCR2Net(Predictor):
         coordinates
             Places in spot pitches, (n, 2), on the slide of the measured spots; without them
             kriging is left out where ``fit`` had coordinates.
+        encoder
+            Name of the encoder of X; one other than that of ``fit`` is refused.
         return_std
             Whether to return the standard deviation too.
 
@@ -154,38 +187,61 @@ class SCR2Net(Predictor):
             Or two of them: the prediction, and the standard deviation of the measurement
             around it, from held-out errors, kriging variance and the spread of retrieved profiles.
         """
-        predicted = super().predict(X, coordinates=coordinates)
+        predicted = super().predict(X, coordinates=coordinates, encoder=encoder)
         if not return_std:
             return predicted
-        features, places = self._checked_query(X, coordinates)
+        features, places = self._checked_query(X, coordinates, encoder)
         ratio = self.blend_.relative_variance(features, places)
         std = np.sqrt(ratio)[:, None] * self.held_out_error_ * self.spread_
-        return predicted, std.astype(np.float32)
+        return predicted, self._shaped(std)
 
-    def retrieve(self, X: ArrayLike) -> Neighbourhood:
-        """Return the measured spots that support a prediction.
+    def retrieve(
+        self,
+        X: ArrayLike,
+        *,
+        coordinates: ArrayLike | None = None,
+        encoder: str = "",
+        cells: ReferenceCells | None = None,
+        n_cells: int = 20,
+    ) -> Support:
+        """Return the measured spots, and the reference's cells, that support a prediction.
 
         Parameters
         ----------
         X
             Patch features, (n, D).
+        coordinates
+            Places of the spots, which the prediction that cells are compared with may need.
+        encoder
+            Name of the encoder of X; one other than that of ``fit`` is refused.
+        cells
+            Single cells with the same genes.
+        n_cells
+            How many of them to name per spot.
 
         Returns
         -------
-        Neighbourhood
+        Support
             Indices below ``n_measured_`` are rows of what ``fit`` got; those above, less
-            ``n_measured_``, are rows of the cohort.
+            ``n_measured_``, are rows of the cohort, which serves while there are fewer than four
+            measured spots. Its ``table()`` reads well.
 
         Raises
         ------
         InputError
-            If retrieval is not among the experts.
+            If retrieval is not among the experts, or the cells share no gene.
         """
-        features, _ = self._checked_query(X, None)
+        features, places = self._checked_query(X, coordinates, encoder)
         retrieval = self.blend_.experts.get("retrieval")
         if not isinstance(retrieval, Retrieval):
             raise InputError("retrieval is not among the experts of this SCR2Net; add 'retrieval'")
-        return retrieval.neighbours(features)
+        found = support_of(
+            retrieval, features, self.bank_names_, self.bank_slides_, self.type_names_
+        )
+        if cells is None:
+            return found
+        profiles = self.gate_(self.blend_.predict(features, places))
+        return replace(found, cells=cells.nearest(profiles, self.spread_, self.genes_, n_cells))
 
     def save(self, path: str | Path) -> None:
         """Write the fitted predictor to one safetensors file, its configuration as JSON inside.
@@ -195,9 +251,9 @@ class SCR2Net(Predictor):
         path
             For example ``"c2.safetensors"``.
         """
-        from predictor.scr2net.saving import save
-
-        save(self, path)
+        check_is_fitted(self)
+        learned = {name: value for name, value in vars(self).items() if name.endswith("_")}
+        save(path, self.get_params(), learned)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -218,29 +274,51 @@ class SCR2Net(Predictor):
         InputError
             If the file is not a saved SCR2Net.
         """
-        from predictor.scr2net.saving import load
-
-        return load(cls, path)
+        parameters, learned = load(path)
+        model = cls(**parameters)
+        for name, value in learned.items():
+            setattr(model, name, value)
+        return model
 
     def _fit(self, measured: Measured, cohort: Cohort | None) -> None:
-        names, settings = tuple(self.experts), self._settings()
+        if not self.use_coordinates:
+            measured = replace(measured, coordinates=None)
+        if not self.use_cohort:
+            cohort = None
+            if measured.n_spots < 2:
+                raise InputError(
+                    "without the cohort, which use_cohort=False leaves out, fit needs at least 2 "
+                    f"measured spots of one slide, got {measured.n_spots}"
+                )
         pretrained = None if cohort is None else self._pretrained(cohort)
         self.level_ = level(measured, cohort)
+        learned, truth = self._learn(measured, pretrained)
+        self.blend_, self.weights_ = learned.blend, learned.blend.weights
+        self.gate_ = ProgramGate.open(self.n_genes_)
+        if self.gate and self.program_gate and len(truth) >= MIN_SPOTS:
+            self.gate_ = ProgramGate.fit(learned.held_out, truth)
+        self.held_out_error_ = held_out_error(self.gate_(learned.held_out), truth)
+
+    def _learn(
+        self, measured: Measured, pretrained: PretrainedCohort | None
+    ) -> tuple[Learned, Matrix]:
+        """Return the experts, and the truth about the spots that they were asked about."""
+        names, settings = tuple(self.experts), self._settings()
+        self.bank_names_: tuple[str, ...] = self.spot_names_
+        self.bank_slides_: tuple[str, ...] = ("",) * measured.n_spots
         if pretrained is not None and measured.n_spots < MIN_SPOTS:
             self.spread_ = pretrained.spread
+            others = np.asarray(pretrained.spot_names).tolist()
+            self.bank_names_ = (*self.spot_names_[: measured.n_spots], *others)
+            self.bank_slides_ += tuple(np.asarray(pretrained.groups).astype(str).tolist())
             targets = (measured.expression - self.level_) / self.spread_
             learned = from_cohort(pretrained, measured, targets, names)
         else:
             self.spread_ = gene_spread(measured.expression)
             targets = (measured.expression - self.level_) / self.spread_
             base = cohort_base(pretrained, measured, targets, self.spread_)
-            learned = learn(measured, targets, names, settings, base, pretrained)
-        self.blend_, self.weights_ = learned.blend, learned.blend.weights
-        truth = targets[learned.rows]
-        self.gate_ = ProgramGate.open(self.n_genes_)
-        if self.program_gate and len(truth) >= MIN_SPOTS:
-            self.gate_ = ProgramGate.fit(learned.held_out, truth)
-        self.held_out_error_ = _held_out_error(self.gate_(learned.held_out), truth)
+            learned = learn(measured, targets, names, settings, base, pretrained, gate=self.gate)
+        return learned, targets[learned.rows]
 
     def _predict(self, features: Matrix, coordinates: Matrix | None) -> Matrix:
         blended = self.blend_.predict(features, coordinates)
@@ -257,41 +335,7 @@ class SCR2Net(Predictor):
         return cohort
 
     def _settings(self) -> Settings:
-        return Settings(
-            width=self.width,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            batch_size=self.batch_size,
-            pearson_weight=self.pearson_weight,
-            contrastive_weight=self.contrastive_weight,
-            retrieval_weight=self.retrieval_weight,
-            n_neighbors=self.n_neighbors,
-            n_types=self.n_types,
-            retrieval_temperature=self.retrieval_temperature,
-            seed=self.random_state,
-            device=self.device,
-        )
+        return settings_of(self.get_params())
 
     def _check_parameters(self) -> None:
-        unknown = [name for name in self.experts if name not in EXPERTS]
-        if unknown or not self.experts:
-            raise InputError(
-                f"experts must be some of {', '.join(EXPERTS)}; got {list(self.experts)}"
-            )
-        for name in ("width", "batch_size", "n_neighbors", "n_types"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "retrieval_temperature"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("weight_decay", "pearson_weight", "contrastive_weight", "retrieval_weight"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} must not be negative, got {getattr(self, name)}")
-
-
-def _held_out_error(predicted: Matrix, truth: Matrix) -> Matrix:
-    """Root mean squared error per gene, pulled to that of all genes; 1 where nothing is known."""
-    if len(truth) < MIN_SPOTS:
-        return np.ones(truth.shape[1])
-    squared = ((truth - predicted) ** 2).mean(axis=0)
-    return np.sqrt(0.9 * squared + 0.1 * squared.mean())
+        check_parameters(self.get_params())

@@ -37,7 +37,6 @@ COHORT_PRIOR = {"linear": 0.4, "regression": 0.4, "retrieval": 0.2}
 PRIOR_STRENGTH = 15.0
 # Measured neighbours explain again part of what the cohort explains, so it is not counted in full.
 COHORT_TRUST = 0.6
-EPOCHS = 30
 N_FOLDS = 5
 LOOK_COMPONENTS = 20
 KRIGED_SPOTS = 1000
@@ -68,6 +67,8 @@ def learn(
     settings: Settings,
     base: Linear,
     pretrained: PretrainedCohort | None,
+    *,
+    gate: bool = True,
 ) -> Learned:
     """Learn the experts from the measured spots of one slide.
 
@@ -85,6 +86,8 @@ def learn(
         What a cohort predicts, all zero without one; the experts predict the rest.
     pretrained
         The cohort whose network is trained further; None: a new one.
+    gate
+        Whether the experts' weights are learned; else they are those before any evidence.
 
     Returns
     -------
@@ -119,7 +122,7 @@ def learn(
         held_out["kriging"] = kriging.held_out()
     scales = _scales(held_out)
     held_out = {name: scales[name] * values for name, values in held_out.items()}
-    weights = _convex(held_out, rest[rows])
+    weights = _convex(held_out, rest[rows], gate)
     blended = expected[rows]
     for name, weight in weights.items():
         blended = blended + weight * held_out[name]
@@ -197,11 +200,11 @@ def _learn_network(
 ) -> tuple[Regression, Retrieval, dict[str, Matrix]]:
     def learn_from(known: Examples) -> Network:
         if pretrained is not None:
-            return train_on(pretrained.network, known, settings, EPOCHS)
+            return train_on(pretrained.network, known, settings, settings.epochs)
         features = known.features.astype(np.float64)
         targets = known.targets.astype(np.float64)
         skip = ridge(features, targets, np.ones(targets.shape[1])).coefficients
-        return train(known, settings, EPOCHS, (features.mean(axis=0), skip))
+        return train(known, settings, settings.epochs, (features.mean(axis=0), skip))
 
     n_spots = len(examples.features)
     predictions = dict.fromkeys(NETWORK_EXPERTS, np.zeros(examples.targets.shape))
@@ -220,10 +223,10 @@ def _scales(held_out: dict[str, Matrix]) -> dict[str, float]:
     return {name: least / value if value > 0 else 1.0 for name, value in amplitudes.items()}
 
 
-def _convex(predictions: dict[str, Matrix], truth: Matrix) -> dict[str, float]:
+def _convex(predictions: dict[str, Matrix], truth: Matrix, gate: bool) -> dict[str, float]:
     total = sum(PRIOR[name] for name in predictions)
     prior = [PRIOR[name] / total for name in predictions]
-    if len(truth) < MIN_SPOTS:
+    if not gate or len(truth) < MIN_SPOTS:
         return dict(zip(predictions, prior, strict=True))
     strength = PRIOR_STRENGTH / len(truth)
     weights = convex_weights(list(predictions.values()), truth, prior, strength)

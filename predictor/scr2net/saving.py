@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, astuple
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
-from sklearn.utils.validation import check_is_fitted
 
 from predictor.gaussian_process import Projection
 from predictor.scr2net.experts import Blend, Expert, Interpolation, Linear, Regression, Retrieval
@@ -20,73 +18,88 @@ from predictor.scr2net.kriging import Kriging
 from predictor.scr2net.modules import Network, Sizes
 from predictor.scr2net.retrieval import MemoryBank
 from predictor.scr2net.training import Settings, device_of
-from scr2st_env.errors import InputError
-from scr2st_env.files import replacing
+from scr2st_env.embedders.storage import load_arrays, save_arrays
 from scr2st_env.gaussian_process import Kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from predictor.scr2net.estimator import SCR2Net
-
     Arrays = dict[str, NDArray[Any]]
 
-FORMAT = "scr2net-1"
-COUNTS = ("n_features_in_", "n_genes_", "n_measured_", "with_coordinates_")
+KIND = "scr2net"
 NETWORK = "network."
-AnySCR2Net = TypeVar("AnySCR2Net", bound="SCR2Net")
+ATTRIBUTE = "attribute."
+LISTS = "lists"  # names of genes, spots, ...: too many for the header, so JSON in an array of bytes
 
 
-def save(model: SCR2Net, path: str | Path) -> None:
-    """Write a fitted model."""
-    check_is_fitted(model)
-    blend = model.blend_
+def save(path: str | Path, parameters: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
+    """Write a fitted model.
+
+    Parameters
+    ----------
+    path
+        The file; replaced at once.
+    parameters
+        Of the constructor.
+    attributes
+        What ``fit`` learned, by name: numbers, text, lists of text, arrays, ``blend_`` and
+        ``gate_``.
+    """
+    blend, gate = attributes["blend_"], attributes["gate_"]
     arrays: Arrays = {
-        "level": model.level_,
-        "spread": model.spread_,
-        "held_out_error": model.held_out_error_,
-        "programs": model.gate_.programs,
-        "gains": model.gate_.gains,
+        "programs": gate.programs,
+        "gains": gate.gains,
         "base.mean": blend.base.mean,
         "base.coefficients": blend.base.coefficients,
     }
     about: dict[str, Any] = {
-        "format": FORMAT,
-        "parameters": model.get_params(),
-        "counts": {name: int(getattr(model, name)) for name in COUNTS},
+        "parameters": dict(parameters),
+        "attributes": {},
         "experts": list(blend.experts),
         "weights": blend.weights,
         "scales": blend.scales,
         "spread": blend.spread,
     }
+    lists: dict[str, list[str]] = {}
+    for name, value in attributes.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            arrays[ATTRIBUTE + name] = value
+        elif isinstance(value, np.ndarray | tuple):
+            lists[name] = list(value)
+        elif isinstance(value, bool | int | str):
+            about["attributes"][name] = value
     for expert in blend.experts.values():
         _pack(expert, arrays, about)
-    tensors = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"about": json.dumps(about)})
+    arrays[LISTS] = np.frombuffer(json.dumps(lists).encode(), np.uint8)
+    save_arrays(path, KIND, about, arrays)
 
 
-def load(kind: type[AnySCR2Net], path: str | Path) -> AnySCR2Net:
-    """Read what :func:`save` wrote."""
-    arrays, about = _read(Path(path))
-    model = kind(**about["parameters"] | {"experts": tuple(about["parameters"]["experts"])})
-    for name, value in about["counts"].items():
-        setattr(model, name, value)
-    model.with_coordinates_ = bool(model.with_coordinates_)
-    model.level_, model.spread_ = arrays["level"], arrays["spread"]
-    model.held_out_error_ = arrays["held_out_error"]
-    model.gate_ = ProgramGate(arrays["programs"], arrays["gains"])
+def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read the parameters and attributes that :func:`save` wrote; nothing is unpickled.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it holds something else.
+    """
+    about, arrays = load_arrays(path, KIND)
+    parameters = about["parameters"]
+    parameters["experts"] = tuple(parameters["experts"])
+    attributes = dict(about["attributes"])
+    lists = json.loads(arrays[LISTS].tobytes())
+    attributes |= {name: tuple(values) for name, values in lists.items()}
+    if "feature_names_in_" in lists:  # the one that scikit-learn wants as an array
+        attributes["feature_names_in_"] = np.array(lists["feature_names_in_"], object)
+    for name, values in arrays.items():
+        if name.startswith(ATTRIBUTE):
+            attributes[name.removeprefix(ATTRIBUTE)] = values
     base = Linear(arrays["base.mean"], arrays["base.coefficients"])
     experts = _unpack(arrays, about, base)
-    model.blend_ = Blend(
-        base,
-        {name: experts[name] for name in about["experts"]},
-        about["weights"],
-        about["scales"],
-        about["spread"],
-    )
-    model.weights_ = model.blend_.weights
-    return model
+    named = {name: experts[name] for name in about["experts"]}
+    attributes["gate_"] = ProgramGate(arrays["programs"], arrays["gains"])
+    attributes["blend_"] = Blend(base, named, about["weights"], about["scales"], about["spread"])
+    attributes["weights_"] = attributes["blend_"].weights
+    return parameters, attributes
 
 
 def _pack(expert: Expert, arrays: Arrays, about: dict[str, Any]) -> None:
@@ -146,17 +159,3 @@ def _network(arrays: Arrays, about: dict[str, Any]) -> Network:
     }
     network.load_state_dict(state)
     return network.eval().to(device_of("auto" if about["device"] == "cuda" else about["device"]))
-
-
-def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; name a file that SCR2Net.save wrote")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            about = json.loads((file.metadata() or {}).get("about", "{}"))
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is not a saved SCR2Net ({error})") from error
-    if about.get("format") != FORMAT:
-        raise InputError(f"{path} is not a saved SCR2Net of format {FORMAT}")
-    return arrays, about

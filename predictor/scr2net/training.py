@@ -38,6 +38,7 @@ class Settings:
     retrieval_temperature: float
     seed: int
     device: str
+    epochs: int = 30
     match_temperature: float = 0.4
     feature_noise: float = 1.0
 
@@ -57,7 +58,9 @@ class Examples:
 
 
 def joined(first: Examples, second: Examples) -> Examples:
-    """Return the spots of both; types are kept if both have them."""
+    """Return the spots of both; types are kept if all spots have them."""
+    if len(first.features) == 0:
+        return second
     types = None
     if first.types is not None and second.types is not None:
         types = np.concatenate([first.types, second.types])
