@@ -181,7 +181,7 @@ def joined_cohorts(first: Cohort, second: Cohort) -> Cohort:
     both = np.intersect1d(slides[0], slides[1])
     if both.size:
         raise InputError(
-            f"slide {both[0]!r} is among the groups of the measured spots and of the cohort; "
+            f"slide {str(both[0])!r} is among the groups of the measured spots and of the cohort; "
             "give slides different names"
         )
     types: tuple[FloatArray, ...] | None = None

@@ -192,7 +192,7 @@ class SCR2Net(Predictor):
             return predicted
         features, places = self._checked_query(X, coordinates, encoder)
         ratio = self.blend_.relative_variance(features, places)
-        std = np.sqrt(ratio)[:, None] * self.held_out_error_ * self.spread_
+        std = np.sqrt(ratio)[:, None] * self.held_out_error_
         return predicted, self._shaped(std)
 
     def retrieve(
@@ -297,7 +297,7 @@ class SCR2Net(Predictor):
         self.gate_ = ProgramGate.open(self.n_genes_)
         if self.gate and self.program_gate and len(truth) >= MIN_SPOTS:
             self.gate_ = ProgramGate.fit(learned.held_out, truth)
-        self.held_out_error_ = held_out_error(self.gate_(learned.held_out), truth)
+        self.held_out_error_ = held_out_error(self.gate_(learned.held_out), truth, self.spread_)
 
     def _learn(
         self, measured: Measured, pretrained: PretrainedCohort | None

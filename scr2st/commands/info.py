@@ -19,7 +19,9 @@ Lines = list[tuple[str, str]]  # what, and what is known about it
 def info(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="A slide or reference (.h5ad), or a trained agent."),
+        typer.Argument(
+            metavar="FILE", help="A slide or reference (.h5ad), or a saved agent or predictor."
+        ),
     ],
 ) -> None:
     """Say what a slide, reference or agent file holds, what it lacks, and what makes that.
@@ -143,7 +145,9 @@ def describe_saved(file: Path) -> Lines:
         raise InputError(f"{file} is no whole safetensors file ({error}); make it again") from error
     kind, settings = _saved_settings(metadata)
     if not kind:
-        raise InputError(f"{file} was not written by scr2st; name a slide, reference or agent")
+        raise InputError(
+            f"{file} was not written by scr2st; name a slide, reference, agent or predictor"
+        )
     lines = [(kind, str(file)), *_flat(settings)]
     if kind in KINDS:
         lines.append(("space", space_of(file)))
