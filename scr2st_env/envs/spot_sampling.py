@@ -192,7 +192,7 @@ class SpotSamplingEnv(PlainSpec, gymnasium.Env[dict[str, Any], np.int64]):
         if self._payer is not None:
             self._payer.reset(setting.initial)
         self._ledger = self.rules.open_ledger(setting, index)
-        return self.rules.layout.write(self._ledger), self._info(
+        return self._write(self._ledger), self._info(
             self._ledger, self._nothing_paid(), wasted=False
         )
 
