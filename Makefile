@@ -24,10 +24,11 @@ lint: $(INSTALLED) ## Check style and types only
 
 clean: ## Remove the virtual environment, caches and builds (results/ stays)
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -f scr2st_env/rewards/_kernels.c scr2st_env/rewards/_kernels.*.so
 
 # The mark is made last and removed first: an installation that was interrupted starts afresh.
 # One call of pip, torch by name: so that the pinned torch is chosen before anything asks for one.
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt setup.py scr2st_env/rewards/_kernels.pyx
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "needs Python 3.11 or newer; say which with: make PYTHON=...")'
 	$(PYTHON) -m venv $(if $(wildcard $(INSTALLED)),,--clear) .venv
 	@rm -f $(INSTALLED)

@@ -1,6 +1,9 @@
 """Fixtures: a small tissue made by hand, and the real sections where they are at hand."""
 
 import os
+import shlex
+import shutil
+import sysconfig
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +55,12 @@ def toy_reference(seed: int = 0, n_states: int = 10) -> CellReference:
     centres = rng.normal(size=(N_TYPES, N_DIMENSIONS))
     cells = centres[labels] + 0.4 * rng.normal(size=(120, N_DIMENSIONS))
     return CellReference.make(cells, [["a", "b", "c"][code] for code in labels], n_states=n_states)
+
+
+def has_compiler() -> bool:
+    """Whether an installation on this machine can compile C."""
+    command = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cl"
+    return shutil.which(shlex.split(command)[0]) is not None
 
 
 @pytest.fixture(scope="session")

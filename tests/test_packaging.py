@@ -11,9 +11,11 @@ import tomllib
 import zipfile
 from collections.abc import Mapping
 from importlib import metadata
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
+from conftest import has_compiler
 
 import scr2st_env
 
@@ -23,7 +25,8 @@ HEAVY = ("torch", "anndata", "sklearn", "matplotlib", "pandas", "skimage", "fais
 
 
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
-NOT_SOURCE = shutil.ignore_patterns("__pycache__")
+BUILT = ("*.c", "*.so", "*.pyd")  # beside their source, where an editable installation puts them
+NOT_SOURCE = shutil.ignore_patterns("__pycache__", *BUILT)
 
 
 def run(*command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
@@ -119,14 +122,18 @@ def test_continuous_integration_calls_make_test_which_runs_every_check() -> None
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(tmp_path_factory.mktemp("wheel"), os.environ)
+
+
+def build_wheel(folder: Path, environment: Mapping[str, str]) -> Path:
     """Built from a copy, so that nothing is left in the checkout."""
-    folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     for package in PACKAGES:
         shutil.copytree(ROOT / package, source / package, ignore=NOT_SOURCE)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
-    run(*PIP, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, source)
+    options = ("--no-deps", "--no-build-isolation", "--wheel-dir", folder)
+    run(*PIP, "wheel", *options, source, env=environment)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -136,12 +143,35 @@ def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel: Path
         str(path.relative_to(ROOT))
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file()
+        and "__pycache__" not in path.parts
+        and not any(path.match(pattern) for pattern in BUILT)
     }
-    with zipfile.ZipFile(wheel) as archive:
-        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert packed == files
+    packed = packed_files(wheel)
+    compiled = {name for name in packed if name.endswith(tuple(EXTENSION_SUFFIXES))}
+    assert packed - compiled == files
+    assert len(compiled) == has_compiler()
     assert {f"{package}/py.typed" for package in PACKAGES} <= packed
+
+
+def packed_files(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if ".dist-info/" not in name}
+
+
+def test_without_a_compiler_rewards_are_computed_by_numpy(tmp_path: Path) -> None:
+    wheel = build_wheel(tmp_path, os.environ | {"CC": shutil.which("false") or "false"})
+    assert not any(name.endswith(tuple(EXTENSION_SUFFIXES)) for name in packed_files(wheel))
+    run(*PIP, "install", "--no-deps", "--target", tmp_path / "site", wheel)
+    script = (
+        "import gymnasium, scr2st_env; from scr2st_env.rewards import COMPILED;"
+        "env = gymnasium.make('SpotSampling-v0', budget=2); env.reset(seed=0);"
+        "print(COMPILED, env.step(3)[1] > 0)"
+    )
+    environment = {name: os.environ[name] for name in os.environ if name != "SCR2ST_COMPILED"}
+    environment["PYTHONPATH"] = str(tmp_path / "site")
+    said = run(sys.executable, "-c", script, cwd=tmp_path, env=environment)
+    assert said.split() == ["False", "True"]
 
 
 def test_the_command_works_from_the_wheel(wheel: Path, tmp_path: Path) -> None:

@@ -620,8 +620,9 @@ class TestTables:
 
     def test_tables_go_with_their_slide(self) -> None:
         slide = toy_slide(side=5)
-        table = weakref.ref(SpatialDensity().bind(setting_of(slide))._reached)
+        table = weakref.ref(SpatialDensity()._tables(setting_of(slide))[0])
+        potential = SpatialDensity().bind(setting_of(slide))
         assert table() is not None
-        del slide
+        del slide, potential
         gc.collect()
         assert table() is None

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from scr2st_env.rewards.base import Potential as Potential
     from scr2st_env.rewards.base import Setting as Setting
     from scr2st_env.rewards.base import Term as Term
+    from scr2st_env.rewards.compiled import COMPILED as COMPILED
     from scr2st_env.rewards.density import SpatialDensity as SpatialDensity
     from scr2st_env.rewards.entropy import TypeEntropy as TypeEntropy
     from scr2st_env.rewards.information import InformationGain as InformationGain
@@ -25,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "base": ["BatchedPotential", "Potential", "Setting", "Term"],
+        "compiled": ["COMPILED"],
         "density": ["SpatialDensity"],
         "entropy": ["TypeEntropy"],
         "information": ["InformationGain", "PredictionGain"],

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from scr2st_env.rewards.base import BatchedPotential, Potential, Setting, Term, shared_table
+from scr2st_env.rewards.compiled import kernels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,6 +132,8 @@ class SpatialDensity(Term):
     def bind(self, setting: Setting) -> Potential:
         """Return the potential on one slide."""
         reached, weights = self._tables(setting)
+        if kernels is not None:
+            return kernels.SpatialDensity(reached, weights)
         discs = _NarrowDiscs if reached.shape[1] <= _NARROW else _WideDiscs
         return discs(reached, weights)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from scr2st_env.rewards.base import BatchedPotential, Potential, Setting, Term, shared_table
+from scr2st_env.rewards.compiled import kernels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +53,8 @@ class TypeEntropy(Term):
 
     def bind(self, setting: Setting) -> Potential:
         """Return the potential on one slide."""
-        return _TypeEntropy(self._table(setting))
+        form = _TypeEntropy if kernels is None else kernels.TypeEntropy
+        return form(self._table(setting))
 
     def bind_batched(self, setting: Setting, n_episodes: int) -> BatchedPotential:
         """Return the potential of many episodes on one slide."""
@@ -69,7 +71,7 @@ def _rows_of_one(types: ArrayLike) -> NDArray[np.float64]:
     """Compositions whose rows add up to 1 in float64, (N, T); a row that was blanked stays 0."""
     rows = np.asarray(types, np.float64)
     sums = rows.sum(axis=1, keepdims=True)
-    return np.divide(rows, sums, out=np.zeros_like(rows), where=sums > 0)
+    return np.divide(rows, sums, out=np.zeros(rows.shape), where=sums > 0)
 
 
 class _TypeEntropy:
@@ -101,6 +103,7 @@ class _BatchedTypeEntropy:
         self._types = types  # (N, T)
         self._most = float(np.log(types.shape[1]))
         self._sums = np.zeros((n_episodes, types.shape[1]))
+        self._shown = np.empty_like(self._sums)  # written over at every step
         self._n_measured = np.zeros(n_episodes)
 
     def reset(self, rows: Rows, initial: IntArray) -> None:
@@ -108,7 +111,12 @@ class _BatchedTypeEntropy:
         self._n_measured[rows] = len(initial)
 
     def add(self, rows: Rows, spots: SpotArray) -> None:
-        self._sums[rows] += self._types[spots]
+        types = self._shown[: len(spots)]
+        self._types.take(spots, axis=0, out=types, mode="clip")
+        if isinstance(rows, slice):  # a[:] += b would copy a onto itself
+            np.add(self._sums, types, out=self._sums)
+        else:
+            self._sums[rows] += types
         self._n_measured[rows] += 1
 
     def values(self, rows: Rows) -> NDArray[np.float64]:

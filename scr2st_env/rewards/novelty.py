@@ -9,6 +9,7 @@ import numpy as np
 
 from scr2st_env.cell_states import state_shares
 from scr2st_env.rewards.base import BatchedPotential, Potential, Setting, Term, shared_table
+from scr2st_env.rewards.compiled import kernels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,8 @@ class ExpectedStates(Term):
 
     def bind(self, setting: Setting) -> Potential:
         """Return the potential on one slide."""
-        return _ExpectedStates(*self._tables(setting))
+        form = _ExpectedStates if kernels is None else kernels.ExpectedStates
+        return form(*self._tables(setting))
 
     def bind_batched(self, setting: Setting, n_episodes: int) -> BatchedPotential:
         """Return the potential of many episodes on one slide."""

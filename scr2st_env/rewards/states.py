@@ -9,6 +9,7 @@ import numpy as np
 
 from scr2st_env.cell_states import nearest_states, state_similarity
 from scr2st_env.rewards.base import BatchedPotential, Potential, Setting, Term, shared_table
+from scr2st_env.rewards.compiled import kernels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +52,8 @@ class HardStates(Term):
 
     def bind(self, setting: Setting) -> Potential:
         """Return the potential on one slide."""
-        return _HardStates(*self._tables(setting))
+        form = _HardStates if kernels is None else kernels.HardStates
+        return form(*self._tables(setting))
 
     def bind_batched(self, setting: Setting, n_episodes: int) -> BatchedPotential:
         """Return the potential of many episodes on one slide."""
@@ -127,7 +129,8 @@ class SoftStates(Term):
 
     def bind(self, setting: Setting) -> Potential:
         """Return the potential on one slide."""
-        return _SoftStates(*self._tables(setting))
+        form = _SoftStates if kernels is None else kernels.SoftStates
+        return form(*self._tables(setting))
 
     def bind_batched(self, setting: Setting, n_episodes: int) -> BatchedPotential:
         """Return the potential of many episodes on one slide."""
