@@ -29,7 +29,8 @@ def test_the_command_writes_every_row(tmp_path: Path) -> None:
     for what in (
         "import scr2st_env", "single, compact, default reward, N = 800", "hard states reward",
         "D = 1,536 / D = 64", "copy of the features / full", "batched x 4, picks, N = 400",
-        "one frame, N = 800", "the published formula", "2,000 spots x 64 features", "env.spec",
+        "one frame, N = 800", "reward of one pick, compiled code off", "the published formula",
+        "2,000 spots x 64 features", "env.spec",
         "a pickled factory",
     ):  # fmt: skip
         assert what in text

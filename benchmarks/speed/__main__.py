@@ -21,6 +21,7 @@ from benchmarks.speed.startup import startup_rows
 from benchmarks.speed.stepping import Effort, batched_rows, single_rows, width_rows
 from benchmarks.speed.tables import table_rows
 from scr2st_env.files import replacing
+from scr2st_env.rewards import COMPILED
 
 PAGE = """# Speed
 
@@ -35,11 +36,11 @@ included. These machines are shared and noisy, so read a ratio with its range.
 
 {table}
 
-What limits a step of one environment is the number of NumPy calls, each of which costs as much as \
-a dozen lines of Python whatever the size of its arrays: two for the masks, three for the states, \
-four for the types. Compiled kernels would join them, at the price of a compiler or of seconds at \
-the first start, and were not added. What limits the batched one is memory: at 5,000 spots it \
-hands out ten megabytes at every step, which `copy=False` spares.
+The reward terms of single environments were computed by {form}; `SCR2ST_COMPILED=0` turns \
+compiled code off ([rewards.md](rewards.md#two-forms-of-each-term)). What limits a step with \
+compiled terms is what is handed out, observation and info, and on a large slide the copies of its \
+two masks. What limits the batched environment is memory: at 5,000 spots it hands out ten \
+megabytes at every step, which `copy=False` spares.
 """
 
 
@@ -87,6 +88,7 @@ def main(
                 command=shlex.join(["python", "-m", "benchmarks.speed", *sys.argv[1:]]),
                 machine=f"{platform.machine()}, Python {platform.python_version()}",
                 repetitions=repetitions,
+                form="compiled code" if COMPILED else "NumPy, for want of compiled code",
                 table=table,
             ),
             encoding="utf-8",

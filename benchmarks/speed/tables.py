@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -9,34 +12,29 @@ import numpy as np
 
 from benchmarks.speed.rows import Row
 from benchmarks.speed.tissue import make_reference, make_slide
-from scr2st_env.rewards import Setting, make_reward
+from scr2st_env import CellReference, Slide
+from scr2st_env.rewards import COMPILED, Setting, make_reward
+from scr2st_env.rewards.compiled import SWITCH
+from scr2st_env.rewards.paying import BoundReward
+
+MEASURE = "from benchmarks.speed.tables import default_pick; print(default_pick({}, {}))"
 
 
 def table_rows(n_spots: int, n_cells: int, repetitions: int) -> Iterator[Row]:
     """Measure the reference's states, a slide's tables, and one pick by both formulas."""
-    making, binding, picking, publishing = [], [], [], []
+    making, binding, picking, in_numpy, publishing = [], [], [], [], []
     for seed in range(repetitions):
         start = time.perf_counter()
         reference = make_reference(n_cells, seed)
         making.append(time.perf_counter() - start)
         slide = make_slide(n_spots, 64, seed)
-        budget = n_spots // 10
-        setting = Setting(slide, reference, budget, np.ones(n_spots, bool), np.zeros(0, np.int32))
+        setting = _setting(slide, reference)
         start = time.perf_counter()
         bound = make_reward(None).bind(setting)
         binding.append(time.perf_counter() - start)
-        spots = np.random.default_rng(seed).choice(n_spots, budget, replace=False).tolist()
-        bound.reset(setting.initial)
-        start = time.perf_counter()
-        for spot in spots:
-            bound.settle([spot])
-        picking.append((time.perf_counter() - start) / budget * 1e6)
-        published = make_reward("released").bind(setting)
-        published.reset(setting.initial)
-        start = time.perf_counter()
-        for spot in spots:
-            published.settle([spot])
-        publishing.append((time.perf_counter() - start) / budget * 1e6)
+        picking.append(_pick(bound, setting, seed))
+        in_numpy.append(_default_pick_in_numpy(n_spots, seed))
+        publishing.append(_pick(make_reward("released").bind(setting), setting, seed))
     totals = [made + bound for made, bound in zip(making, binding, strict=True)]
     yield Row(
         f"tables of {n_spots:,} spots against {n_cells:,} cells, the cell states included",
@@ -46,5 +44,39 @@ def table_rows(n_spots: int, n_cells: int, repetitions: int) -> Iterator[Row]:
         5.0,
         beside=f"states {np.median(making):.2g} s, tables {np.median(binding):.2g} s",
     )
-    yield Row(f"reward of one pick, N = {n_spots:,}", picking, "us")
+    form = "compiled" if COMPILED else "in NumPy"
+    yield Row(f"reward of one pick, {form}, N = {n_spots:,}", picking, "us")
+    yield Row(f"reward of one pick, compiled code off, N = {n_spots:,}", in_numpy, "us")
     yield Row(f"the published formula, one pick, N = {n_spots:,}", publishing, "us")
+
+
+def default_pick(n_spots: int, seed: int) -> float:
+    """Return the microseconds that the default reward of one pick takes."""
+    setting = _setting(make_slide(n_spots, 64, seed), make_reference(seed=seed))
+    return _pick(make_reward(None).bind(setting), setting, seed)
+
+
+def _default_pick_in_numpy(n_spots: int, seed: int) -> float:
+    result = subprocess.run(
+        [sys.executable, "-c", MEASURE.format(n_spots, seed)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {SWITCH: "0"},
+    )
+    return float(result.stdout)
+
+
+def _setting(slide: Slide, reference: CellReference) -> Setting:
+    everywhere = np.ones(slide.n_spots, bool)
+    return Setting(slide, reference, slide.n_spots // 10, everywhere, np.zeros(0, np.int32))
+
+
+def _pick(bound: BoundReward, setting: Setting, seed: int) -> float:
+    budget = setting.budget
+    spots = np.random.default_rng(seed).choice(setting.slide.n_spots, budget, replace=False)
+    bound.reset(setting.initial)
+    start = time.perf_counter()
+    for spot in spots.tolist():
+        bound.settle([spot])
+    return (time.perf_counter() - start) / budget * 1e6
