@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from predictor.mean import MeanPredictor as MeanPredictor
     from predictor.nearest import NearestNeighbours as NearestNeighbours
     from predictor.reference_cells import ReferenceCells as ReferenceCells
+    from predictor.partial_least_squares import PartialLeastSquares as PartialLeastSquares
     from predictor.ridge import Ridge as Ridge
     from predictor.scr2net.ablations import ABLATIONS as ABLATIONS
     from predictor.scr2net.estimator import SCR2Net as SCR2Net
@@ -32,6 +33,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "mean": ["MeanPredictor"],
         "nearest": ["NearestNeighbours"],
         "reference_cells": ["ReferenceCells"],
+        "partial_least_squares": ["PartialLeastSquares"],
         "ridge": ["Ridge"],
         "scr2net.ablations": ["ABLATIONS"],
         "scr2net.estimator": ["SCR2Net"],

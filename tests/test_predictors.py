@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.cross_decomposition import PLSRegression
+from sklearn.model_selection import (
+    GridSearchCV,
+    PredefinedSplit,
+    cross_val_predict,
+    cross_val_score,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -16,16 +22,18 @@ from predictor import (
     GaussianProcess,
     MeanPredictor,
     NearestNeighbours,
+    PartialLeastSquares,
     Ridge,
 )
 from predictor.base import centred_by_group, gene_spread
 from predictor.gaussian_process import Projection
 from predictor.leave_one_out import kernel_residuals, ridge_residuals
 from predictor.metrics import mean_pearson_per_gene
+from predictor.partial_least_squares import pls, pls_coefficients
 from predictor.ridge import cohort_share
 from scr2st_env import InputError, Kernel
 
-PREDICTORS = [MeanPredictor, Ridge, NearestNeighbours, GaussianProcess]
+PREDICTORS = [MeanPredictor, Ridge, PartialLeastSquares, NearestNeighbours, GaussianProcess]
 N_FEATURES, N_GENES = 12, 8
 
 
@@ -108,7 +116,7 @@ def test_a_cohort_serves_from_the_first_spot_on(predictor: Any, n_measured: int)
         assert mean_pearson_per_gene(expression, predicted) > 0.5
 
 
-@pytest.mark.parametrize("predictor", [Ridge, NearestNeighbours, GaussianProcess])
+@pytest.mark.parametrize("predictor", PREDICTORS[1:])
 def test_a_cohort_of_the_same_biology_helps_on_few_spots(predictor: Any) -> None:
     features, expression, _, _ = tissue(120, seed=3)
     bought = np.arange(8)
@@ -119,7 +127,7 @@ def test_a_cohort_of_the_same_biology_helps_on_few_spots(predictor: Any) -> None
     assert better > mean_pearson_per_gene(expression[rest], alone.predict(features[rest])) + 0.02
 
 
-@pytest.mark.parametrize("predictor", [Ridge, GaussianProcess])
+@pytest.mark.parametrize("predictor", [Ridge, PartialLeastSquares, GaussianProcess])
 def test_a_cohort_that_contradicts_the_measured_spots_is_set_aside(predictor: Any) -> None:
     features, expression, *_ = tissue(120)
     cohort = toy_cohort()
@@ -130,7 +138,7 @@ def test_a_cohort_that_contradicts_the_measured_spots_is_set_aside(predictor: An
     assert score > mean_pearson_per_gene(expression[40:], alone.predict(features[40:])) - 0.03
 
 
-@pytest.mark.parametrize("predictor", [Ridge, NearestNeighbours, GaussianProcess])
+@pytest.mark.parametrize("predictor", PREDICTORS[1:])
 def test_learning_beats_the_mean_where_there_is_something_to_learn(predictor: Any) -> None:
     features, expression, places, _ = tissue(120)
     fitted = predictor().fit(features[:40], expression[:40], coordinates=places[:40])
@@ -198,6 +206,7 @@ def test_a_cohort_is_checked() -> None:
     "predictor",
     [
         Ridge(n_components=0),
+        PartialLeastSquares(n_components=0),
         NearestNeighbours(n_neighbors=0),
         GaussianProcess(kernel="rbf"),
         GaussianProcess(n_components=0),
@@ -276,6 +285,43 @@ def test_ridge_leave_one_out_is_refitting_without_the_spot() -> None:
         )
         expected = values[spot] - (y_mean + (features[spot] - x_mean) @ beta)
         np.testing.assert_allclose(residuals[spot], expected, atol=1e-9)
+
+
+def test_coefficients_of_few_components_are_those_of_a_smaller_pls() -> None:
+    features, expression, *_ = tissue(50)
+    features = features * np.arange(1, N_FEATURES + 1)
+    scale, mean = expression.std(axis=0), expression.mean(axis=0)
+    inputs = (features - features.mean(axis=0)) / features.std(axis=0)
+    found = list(pls_coefficients(features, expression, scale, 6))
+    assert len(found) == 7
+    assert not found[0].any()
+    for count in range(1, 7):
+        twin = PLSRegression(count, scale=False).fit(inputs, (expression - mean) / scale)
+        predicted = (features - features.mean(axis=0)) @ found[count]
+        np.testing.assert_allclose(predicted, twin.predict(inputs) * scale, atol=1e-9)
+
+
+def test_pls_takes_the_number_of_components_of_least_held_out_error() -> None:
+    features, expression, *_ = tissue(60, noise=1.5)
+    scale, folds = np.ones(N_GENES), np.arange(60) % 5
+    errors = []
+    for count in range(1, 9):
+        model = make_pipeline(StandardScaler(), PLSRegression(count, scale=False))
+        held_out = cross_val_predict(model, features, expression, cv=PredefinedSplit(folds))
+        errors.append(((held_out - expression) ** 2).sum())
+    assert len(set(np.round(errors, 6))) == 8
+    assert pls(features, expression, scale, folds, 8).n_components == 1 + int(np.argmin(errors))
+
+
+@pytest.mark.filterwarnings("error")
+def test_pls_survives_features_and_genes_without_variation() -> None:
+    rng = np.random.default_rng(0)
+    one, genes = rng.normal(size=(20, 1)), np.ones((1, 4))
+    flat, folds, scale = np.ones((20, 3)), np.arange(20) % 5, np.ones(4)
+    assert pls(flat, one @ genes, scale, folds, 5).n_components == 0
+    assert pls(one, flat[:, :1] @ genes, scale, folds, 5).n_components == 0
+    exact = pls(np.column_stack([one, rng.normal(size=(20, 3))]), one @ genes, scale, folds, 5)
+    np.testing.assert_allclose(exact.coefficients[0], 1, atol=1e-6)
 
 
 def test_the_share_of_a_cohort_is_the_least_squares_slope() -> None:
