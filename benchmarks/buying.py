@@ -101,7 +101,7 @@ def make_buyer(
     from agents.registry import load_agent
 
     options: dict[str, Any] = {}
-    name = spec.removesuffix(FITTED) if _is_fitted(spec) else spec
+    name = spec.removesuffix(FITTED) if is_fitted(spec) else spec
     if name != spec or name in PREDICTION_ORACLES:
         options["kernel"] = kernel
     if name in PREDICTION_ORACLES:
@@ -120,10 +120,11 @@ def origin_unchecked(spec: str) -> bool:
     """Whether nothing here can say what an agent learned from: a saved or a foreign one."""
     from agents.registry import BUILT_IN
 
-    return not (spec in BUILT_IN or _is_fitted(spec) or spec.startswith(LEARNED))
+    return not (spec in BUILT_IN or is_fitted(spec) or spec.startswith(LEARNED))
 
 
-def _is_fitted(spec: str) -> bool:
+def is_fitted(spec: str) -> bool:
+    """Whether an agent of ours is to decide with the kernel fitted on the training patients."""
     from agents.registry import BUILT_IN
 
     return spec.endswith(FITTED) and spec.removesuffix(FITTED) in BUILT_IN

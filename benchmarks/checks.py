@@ -9,7 +9,8 @@ import numpy as np
 
 from agents.baselines.feedback import FeedbackAgent
 from agents.lookahead.agent import LookaheadAgent
-from benchmarks.buying import LEARNABLE, LEARNED, LOOKAHEAD, make_buyer
+from benchmarks.ablations import NO_COHORT, withheld
+from benchmarks.buying import LEARNABLE, LEARNED, LOOKAHEAD, is_fitted, make_buyer
 from benchmarks.judging import make_judge
 from benchmarks.protocols import Fold, held_out_spots, patient_folds
 from scr2st_env.errors import InputError
@@ -55,26 +56,64 @@ def check_study(config: BenchmarkConfig, study: Study) -> None:
     InputError
         If an agent or judge does not exist, the primary agent is an oracle, a saved agent has
         seen a tested patient, a slide has too few spots for a budget or for the test part, or the
-        reference cannot do what the configuration asks.
+        slides or the reference cannot do what the configuration asks.
     """
     folds = study_folds(config, study)
+    played = {name for fold in folds for name in fold.test}
+    if config.protocol == "cross-patient":
+        played |= {name for fold in folds for name in fold.training}
     for spec, player in check_names(config).items():
         _check_primary(config, spec, player)
-        _check_origin(study, folds, spec, getattr(player, "record", None))
+        _check_origin(study, played, spec, getattr(player, "record", None))
     _check_reference(config, study)
+    if config.protocol == "cross-patient":
+        _check_across(config, study, folds)
+        return
     for name in sorted({name for fold in folds for name in fold.test}):
         slide = study.slides[name]
-        n_test = len(held_out_spots(slide.public, config.test_fraction))
-        if n_test < MIN_TEST_SPOTS:
-            raise InputError(
-                f"slide {name!r}: test_fraction {config.test_fraction} leaves {n_test} spots to "
-                f"score, fewer than {MIN_TEST_SPOTS}; raise it or leave the slide out"
-            )
+        n_test = _check_test_part(slide, config.test_fraction)
         for budget in config.all_budgets:
             _check_budget(slide, "budget", budget, n_test)
     if any(spec.startswith(LEARNED) for spec in config.agents):
         for name in sorted({name for fold in folds for name in fold.training}):
             _check_budget(study.slides[name], "training_budget", config.training_budget, 0)
+
+
+def _check_test_part(slide: Slide, fraction: float) -> int:
+    n_test = len(held_out_spots(slide.public, fraction))
+    if n_test < MIN_TEST_SPOTS:
+        raise InputError(
+            f"slide {slide.name!r}: test_fraction {fraction} leaves {n_test} spots to "
+            f"score, fewer than {MIN_TEST_SPOTS}; raise it or leave the slide out"
+        )
+    return n_test
+
+
+def _check_across(config: BenchmarkConfig, study: Study, folds: list[Fold]) -> None:
+    """Refuse what would need, or know, more than is bought on the training patients' slides."""
+    if not study.imaged:
+        raise InputError(
+            "protocol 'cross-patient' needs patch features: the places of one slide say nothing "
+            "about another; name them with features="
+        )
+    for judge in config.judges:
+        if withheld(judge, NO_COHORT):
+            raise InputError(
+                f"judge {judge!r} has nothing to learn from under protocol 'cross-patient', where "
+                "all that is bought is its cohort"
+            )
+    for fold in folds:
+        patients = {study.patients[name] for name in fold.training}
+        if study.reference is None and len(patients) < 2:
+            raise InputError(
+                f"fold {fold.name!r} has one patient to buy on, {patients.pop()!r}, whose slides "
+                "can be embedded with another training patient's statistics only; add slides"
+            )
+        for name in fold.test:
+            _check_test_part(study.slides[name], 1.0)
+        for name in fold.training:
+            for budget in config.all_budgets:
+                _check_budget(study.slides[name], "budget", budget, 0)
 
 
 def check_names(config: BenchmarkConfig) -> dict[str, Any]:
@@ -92,6 +131,11 @@ def check_names(config: BenchmarkConfig) -> dict[str, Any]:
     """
     players = {}
     for spec in config.agents:
+        if config.protocol == "cross-patient" and (spec.startswith(LEARNED) or is_fitted(spec)):
+            raise InputError(
+                f"agent {spec!r} learns from fully measured slides of the patients that protocol "
+                "'cross-patient' lets it buy on; use 'new-slide' or leave it out"
+            )
         if spec.startswith(LEARNED):
             _check_learnable(config, spec)
             continue
@@ -126,11 +170,10 @@ def _check_feedback(config: BenchmarkConfig, spec: str) -> None:
         raise InputError(f"agent {spec!r} learns from measured spots; set feedback = true")
 
 
-def _check_origin(study: Study, folds: list[Fold], spec: str, record: Any) -> None:
-    """Refuse a saved agent that was trained on what it is to be tested on."""
+def _check_origin(study: Study, tested: set[str], spec: str, record: Any) -> None:
+    """Refuse a saved agent that was trained on what it is to be tested on, or to buy on."""
     if record is None:
         return
-    tested = {name for fold in folds for name in fold.test}
     known = [study.patients[name] for name in record.slides if name in study.patients]
     seen_patients = {*known, *getattr(record, "patients", ())}
     seen = sorted(tested & set(record.slides))

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from scr2st_env.errors import InputError
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-Protocol = Literal["within-slide", "new-slide"]
+Protocol = Literal["within-slide", "new-slide", "cross-patient"]
 
 NOT_IN_HASH = frozenset({"jobs", "title", "execute_code"})
 
@@ -56,7 +56,9 @@ class BenchmarkConfig(BaseModel):
         description="One fixed fold that tests these slides; empty leaves out patient by patient.",
     )
     test_fraction: Share = Field(
-        0.25, description="Share of a slide's spots that is never sold and always scored."
+        0.25,
+        description="Share of a slide's spots that is never sold and always scored; across "
+        "patients, where nothing is sold on the slides that are scored, it has no say.",
     )
     n_genes: int = Field(300, ge=1, description="Length of the gene list.")
     n_top_genes: int = Field(
@@ -82,8 +84,9 @@ class BenchmarkConfig(BaseModel):
     )
     judges: list[str] = Field(
         ["gp", "ridge"],
-        description="'gp', 'ridge', 'knn', 'mean', 'scr2net' or 'module:Class': predictors that "
-        "are fitted on what an agent bought.",
+        description="'gp', 'ridge', 'pls', 'knn', 'mean', 'st-net', 'bleep', 'scr2net', changed as "
+        "in 'ridge:no-cohort' or 'scr2net:no-gate', or 'module:Class': predictors that are fitted "
+        "on what an agent bought.",
     )
     reward_states: float = Field(1.0, ge=0, description="Weight of novel cell states.")
     reward_types: float = Field(1.0, ge=0, description="Weight of the entropy of cell types.")
@@ -118,11 +121,12 @@ class BenchmarkConfig(BaseModel):
             raise ValueError(f"primary_budget {self.primary_budget} is not among budgets")
         if self.primary_judge not in self.judges:
             raise ValueError(f"primary_judge {self.primary_judge!r} is not among judges")
-        if self.primary_agent not in self.agents or self.primary_agent == "random":
+        known = self.agents if not self.compares_agents else set(self.agents) - {"random"}
+        if self.primary_agent not in known:
             raise ValueError(
                 f"primary_agent {self.primary_agent!r} must be one of agents, and not 'random'"
             )
-        rivals = set(self.agents) - {self.primary_agent}
+        rivals = set(self.agents) - {self.primary_agent} if self.compares_agents else known
         for name in self.primary_against:
             if name not in rivals:
                 raise ValueError(
@@ -133,11 +137,16 @@ class BenchmarkConfig(BaseModel):
             if len(set(values)) < len(values):
                 raise ValueError(f"{field} repeats an entry")
         largest = max([*self.budgets, *self.random_budgets])
-        if largest + self.test_fraction > 1:
+        if self.protocol != "cross-patient" and largest + self.test_fraction > 1:
             raise ValueError(
                 f"a budget of {largest} cannot be spent when {self.test_fraction} is never sold"
             )
         return self
+
+    @property
+    def compares_agents(self) -> bool:
+        """Whether any agent stands beside random; if none does, judges are compared alone."""
+        return self.agents != ["random"]
 
     @property
     def all_budgets(self) -> list[float]:

@@ -65,7 +65,7 @@ def contrasts(results: Results) -> pd.DataFrame:
                 row |= {"oracle": agent in results.oracles}
                 row |= {"family": _family(results, row)}
                 difference = (wide[agent, budget] - wide[BASELINE, budget]).to_numpy()
-                rows.append(row | _inference(difference))
+                rows.append(row | inference(difference))
     table = pd.DataFrame(rows)
     sizes = table["family"].value_counts()
     table["family_size"] = [int(sizes[family]) if family else 0 for family in table["family"]]
@@ -73,7 +73,7 @@ def contrasts(results: Results) -> pd.DataFrame:
     for family in FAMILIES:
         members = (table["family"] == family) & table["p"].notna()
         table.loc[members, "p_holm"] = holm(table.loc[members, "p"].to_numpy())
-    table["verdict"] = [_verdict(row) for row in table.to_dict("records")]
+    table["verdict"] = [verdict(row) for row in table.to_dict("records")]
     return table
 
 
@@ -94,7 +94,7 @@ def _against_the_best_rival(results: Results, means: pd.DataFrame) -> list[dict[
     rival = str(wide[config.primary_against].mean().idxmax())
     row = {"agent": config.primary_agent, "against": rival, **asked}
     difference = (wide[config.primary_agent] - wide[rival]).to_numpy()
-    return [row | {"oracle": False, "family": PRIMARY} | _inference(difference)]
+    return [row | {"oracle": False, "family": PRIMARY} | inference(difference)]
 
 
 def _family(results: Results, row: Mapping[str, Any]) -> str:
@@ -110,7 +110,15 @@ def _family(results: Results, row: Mapping[str, Any]) -> str:
     return PRIMARY if is_asked else "prediction"
 
 
-def _inference(difference: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, Any]:
+def inference(difference: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, Any]:
+    """Return what paired differences, one per patient, say of their mean.
+
+    Returns
+    -------
+    dict of str to float
+        ``difference``, ``patients``, ``low``, ``high``, ``p``, ``p_sign_flip``, ``bootstrap_low``
+        and ``bootstrap_high``; all but the first two are NaN with fewer than six patients.
+    """
     found: dict[str, Any] = {"difference": float(difference.mean()), "patients": difference.size}
     if difference.size < MIN_PATIENTS:
         columns = ("low", "high", "p", "p_sign_flip", "bootstrap_low", "bootstrap_high")
@@ -127,8 +135,15 @@ def _inference(difference: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, A
     }
 
 
-def _verdict(row: Mapping[Any, Any]) -> str:
-    """Say what the interval allows to say; losses are said like wins."""
+def verdict(row: Mapping[Any, Any]) -> str:
+    """Say what the interval allows to say; losses are said like wins.
+
+    Parameters
+    ----------
+    row
+        Of :func:`contrasts`, or another with its oracle, metric, family, patients, low, high,
+        p_sign_flip and p_holm.
+    """
     if row["oracle"]:
         return "upper bound" if row["metric"] == PREDICTION else "oracle"
     if row["patients"] < MIN_PATIENTS:

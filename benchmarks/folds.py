@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.ablations import NO_COHORT, withheld
 from benchmarks.buying import train_agent, trained_agent
 from benchmarks.judging import make_judge
 from benchmarks.protocols import (
@@ -24,6 +25,8 @@ from scr2st_env.kernel_choice import fit_kernel
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from numpy.typing import ArrayLike
 
     from benchmarks.cohort import Study
     from benchmarks.config import BenchmarkConfig
@@ -71,6 +74,11 @@ class Ground:
     cohorts: dict[str, Cohort]
     test_fraction: float
     shown_gene: int
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Fold and slide."""
+        return self.fold, self.slide.name
 
     @cached_property
     def expression(self) -> FloatArray:
@@ -179,6 +187,8 @@ def pretrained_cohorts(
     """Let each judge that can learn from a cohort beforehand do so, once for all its fits."""
     cohorts = {}
     for name in config.judges:
+        if withheld(name, NO_COHORT):
+            continue
         judge = make_judge(name, kernel, config.training_seed)
         cohorts[name] = judge.pretrain(cohort) if hasattr(judge, "pretrain") else cohort
     return cohorts
@@ -190,9 +200,32 @@ def _reference_genes(config: BenchmarkConfig, study: Study, slide: Slide) -> Gen
     return genes_of_reference(study.atlas, [slide], config.n_genes, config.n_top_genes)
 
 
-def cohort_of(training: Sequence[Slide], genes: GeneList) -> Cohort:
-    """Collect the measurable spots of training slides, one group per slide."""
+def cohort_of(
+    training: Sequence[Slide], genes: GeneList, bought: Sequence[ArrayLike] | None = None
+) -> Cohort:
+    """Collect spots of training slides, one group per slide.
+
+    Parameters
+    ----------
+    training
+        The slides.
+    genes
+        The gene list.
+    bought
+        Indices of the spots of each slide that were bought; default: all measurable ones.
+
+    Returns
+    -------
+    Cohort
+    """
     from predictor.base import Cohort
 
+    if bought is None:
+        bought = [np.flatnonzero(slide.public.measurable) for slide in training]
+    sizes = [slide.n_spots for slide in training]
+    starts = np.cumsum([0, *sizes[:-1]])
+    kept = np.concatenate(
+        [start + np.unique(spots) for start, spots in zip(starts, bought, strict=True)]
+    )
     everything = Cohort.from_slides(training, genes.genes)
-    return everything.subset(np.concatenate([slide.public.measurable for slide in training]))
+    return everything.subset(kept)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.ablations import parameters
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ BUILT_IN = {
     "ridge": "predictor:Ridge",
     "knn": "predictor:NearestNeighbours",
     "mean": "predictor:MeanPredictor",
+    "pls": "predictor:PartialLeastSquares",
     "scr2net": "predictor:SCR2Net",
+    "st-net": "predictor:SCR2Net",
+    "bleep": "predictor:SCR2Net",
 }
 
 
@@ -39,7 +43,8 @@ def make_judge(name: str, kernel: Kernel, seed: int) -> Any:
     Parameters
     ----------
     name
-        ``"gp"``, ``"ridge"``, ``"knn"``, ``"mean"``, ``"scr2net"`` or ``"module:Class"``.
+        One of :data:`BUILT_IN`, where wanted with a change after a colon (``"scr2net:no-gate"``;
+        see :mod:`benchmarks.ablations`), or ``"module:Class"``.
     kernel
         For the Gaussian process; fitted on training patients.
     seed
@@ -50,12 +55,16 @@ def make_judge(name: str, kernel: Kernel, seed: int) -> Any:
     InputError
         If there is no such predictor.
     """
-    options: dict[str, Any] = {}
-    if name == "gp":
-        options = {"kernel": kernel}
-    if name == "scr2net":
-        options = {"random_state": seed, "device": "cpu"}
-    module, separator, attribute = BUILT_IN.get(name, name).partition(":")
+    base, _, change = name.partition(":")
+    target, options = name, dict[str, Any]()
+    if base in BUILT_IN:
+        target = BUILT_IN[base]
+        if base == "gp":
+            options = {"kernel": kernel}
+        if target == BUILT_IN["scr2net"]:
+            options = {"random_state": seed, "device": "cpu"}
+        options |= parameters(base, change)
+    module, separator, attribute = target.partition(":")
     if not separator:
         known = ", ".join(BUILT_IN)
         raise InputError(f"judge {name!r} is none of {known}; or write module:Class")
@@ -66,7 +75,13 @@ def make_judge(name: str, kernel: Kernel, seed: int) -> Any:
 
 
 def predict_slide(
-    judge: Any, slide: Slide, expression: FloatArray, bought: ArrayLike, cohort: Cohort | None
+    judge: Any,
+    slide: Slide,
+    expression: FloatArray,
+    bought: ArrayLike,
+    cohort: Cohort | None,
+    *,
+    with_coordinates: bool = True,
 ) -> FloatArray:
     """Fit a judge on the bought spots of a slide and predict all its spots.
 
@@ -82,6 +97,8 @@ def predict_slide(
         Indices of the bought spots.
     cohort
         Retrospective slides that the judge may learn from; None for a lab without any.
+    with_coordinates
+        Whether the judge is told where spots are.
 
     Returns
     -------
@@ -97,12 +114,13 @@ def predict_slide(
 
         check_same_encoder(cohort.encoder, slide.public.encoder, f"slide {slide.name!r}")
     spots = np.unique(np.asarray(bought, np.int64))
-    inputs, place = predictor_inputs(slide.public), slide.public.pitch_coordinates
+    inputs = predictor_inputs(slide.public)
+    place = slide.public.pitch_coordinates if with_coordinates else None
     types = None if slide.hidden is None or slide.hidden.types is None else slide.hidden.types
     judge.fit(
         inputs[spots],
         expression[spots],
-        coordinates=place[spots],
+        coordinates=None if place is None else place[spots],
         cell_types=None if types is None else types[spots],
         cohort=cohort,
     )

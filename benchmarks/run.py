@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import joblib
 from tqdm import tqdm
 
+from benchmarks.across import Across, play_across, prepare_across
 from benchmarks.buying import LEARNED
 from benchmarks.checks import check_study, study_folds
 from benchmarks.cohort import Study, load_study
@@ -30,7 +31,7 @@ from benchmarks.results import (
     write_csv,
     write_json,
 )
-from benchmarks.units import Unit, play_unit, read_unit
+from benchmarks.units import Unit, play_unit, read_unit, units_of
 from scr2st_env._version import __version__
 from scr2st_env.errors import InputError
 from scr2st_env.files import replacing
@@ -82,25 +83,22 @@ def run_benchmark(
     _claim(config, folder)
     claim_inputs(config, folder)
     folds = study_folds(config, study)
-    units = [
-        Unit(fold.name, slide, budget)
-        for fold in folds
-        for slide in fold.test
-        for budget in config.all_budgets
-    ]
+    units = [unit for fold in folds for unit in units_of(config, fold)]
     missing = [unit for unit in units if not unit.path(folder).exists()]
     if not missing and (folder / RUN).is_file():
         return Results.load(folder)
     with joblib.parallel_config("loky", n_jobs=config.jobs, inner_max_num_threads=1):
         grounds = _prepared(config, study, folds, missing, folder, progress)
+        play = play_across if config.protocol == "cross-patient" else play_unit
         tasks = [
-            (play_unit, config, grounds[unit.slide], unit, folder)
-            for unit in _longest_first(missing)
+            (play, config, grounds[unit.ground], unit, folder) for unit in _longest_first(missing)
         ]
         with _bar("buying and judging", len(units), progress) as bar:
             bar.update(len(units) - len(missing))
             for unit in _in_parallel(tasks):
-                bar.set_postfix_str(f"{unit.slide} at {unit.budget:.0%}", refresh=False)
+                bar.set_postfix_str(
+                    f"{unit.fold}, {unit.slide} at {unit.budget:.0%}", refresh=False
+                )
                 bar.update()
     episodes = [episode for unit in units for episode in read_unit(unit, folder)]
     info = _environment(config, study, time.perf_counter() - start, len(missing), folder)
@@ -137,16 +135,18 @@ def _prepared(
     missing: list[Unit],
     folder: Path,
     progress: bool,
-) -> dict[str, Ground]:
+) -> dict[tuple[str, str], Ground | Across]:
     learned = [spec for spec in config.agents if spec.startswith(LEARNED)]
     training: list[tuple[Any, ...]] = []
     preparing: list[tuple[Any, ...]] = []
+    prepare = prepare_across if config.protocol == "cross-patient" else prepare_fold
     for fold in folds:
-        names = [name for name in fold.test if any(unit.slide == name for unit in missing)]
+        own = [unit for unit in missing if unit.fold == fold.name]
+        names = [name for name in fold.test if any(unit.tests(name) for unit in own)]
         place = folder / "agents" / file_stem(fold.name)
         if names:
             training += [(train_fold_agent, config, study, fold, spec, place) for spec in learned]
-            preparing.append((prepare_fold, config, study, fold, names, place))
+            preparing.append((prepare, config, study, fold, names, place))
     if progress and len(training) == 1:  # one bar of purchases says more than "0 of 1 agents"
         training = [(*training[0], True)]
     # Training takes longest, so it starts first.
@@ -156,7 +156,7 @@ def _prepared(
     with _bar(doing, len(tasks), progress) as bar:
         for result in _in_parallel(tasks):
             bar.update()
-            grounds.update({ground.slide.name: ground for ground in result or ()})
+            grounds.update({ground.key: ground for ground in result or ()})
     return grounds
 
 

@@ -1,15 +1,20 @@
-"""One unit of work: all agents and seeds at one budget on one slide, written when it is done."""
+"""One unit of work: all agents and seeds at one budget on one slide, written when it is done.
+
+In the protocol ``cross-patient`` agents buy on all slides of the training patients at once, so
+there a unit is a whole fold (:mod:`benchmarks.across`).
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from benchmarks.ablations import NO_COORDINATES, withheld
 from benchmarks.buying import (
     ENVIRONMENT,
     episode_scores,
@@ -24,12 +29,18 @@ from scr2st_env.errors import InputError
 from scr2st_env.files import replacing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from agents.episode import Episode
     from benchmarks.config import BenchmarkConfig
     from benchmarks.folds import Ground
+    from benchmarks.protocols import Fold
+    from predictor.base import Cohort
     from scr2st_env.arrays import FloatArray
+
+
+EVERY_SLIDE = "every slide"
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,7 @@ class Unit:
     Parameters
     ----------
     fold, slide
-        Names.
+        Names; the slide may be :data:`EVERY_SLIDE` of the fold.
     budget
         Share of all spots of the slide.
     """
@@ -48,6 +59,15 @@ class Unit:
     slide: str
     budget: float
 
+    @property
+    def ground(self) -> tuple[str, str]:
+        """What it is played on, as :attr:`benchmarks.folds.Ground.key`."""
+        return self.fold, self.slide
+
+    def tests(self, slide: str) -> bool:
+        """Whether predictions of a slide of its fold are scored here."""
+        return self.slide in (slide, EVERY_SLIDE)
+
     def path(self, folder: Path) -> Path:
         """Where its episodes are written, one JSON object a line."""
         return folder / "units" / f"{file_stem(self.fold, self.slide, self.budget)}.jsonl"
@@ -55,6 +75,12 @@ class Unit:
     def map_path(self, folder: Path) -> Path:
         """Where the predictions of one gene are written, for the maps of the report."""
         return self.path(folder).with_suffix(".npz")
+
+
+def units_of(config: BenchmarkConfig, fold: Fold) -> list[Unit]:
+    """Return the units of a fold."""
+    slides = (EVERY_SLIDE,) if config.protocol == "cross-patient" else fold.test
+    return [Unit(fold.name, slide, budget) for slide in slides for budget in config.all_budgets]
 
 
 def read_unit(unit: Unit, folder: Path) -> list[dict[str, Any]]:
@@ -68,11 +94,8 @@ def read_unit(unit: Unit, folder: Path) -> list[dict[str, Any]]:
     path = unit.path(folder)
     episodes = read_episodes([path])
     for episode in episodes:
-        if (episode["fold"], episode["slide"], episode["budget"]) != (
-            unit.fold,
-            unit.slide,
-            unit.budget,
-        ):
+        own = (episode["fold"], episode["budget"]) == (unit.fold, unit.budget)
+        if not own or not unit.tests(episode["slide"]):
             raise InputError(
                 f"{path} holds episodes of slide {episode['slide']!r} at {episode['budget']}; "
                 "remove it, and it is played again"
@@ -101,12 +124,24 @@ def play_unit(config: BenchmarkConfig, ground: Ground, unit: Unit, folder: Path)
     """
     with threadpool_limits(1):
         episodes, maps = _play(config, ground, unit)
+    write_unit(config, unit, folder, episodes, {ground.slide.name: maps})
+    return unit
+
+
+def write_unit(
+    config: BenchmarkConfig,
+    unit: Unit,
+    folder: Path,
+    episodes: Sequence[Mapping[str, Any]],
+    maps: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Write what was played: at the primary budget the maps of its slides, then the episodes."""
     if unit.budget == config.primary_budget:
-        with replacing(unit.map_path(folder)) as path:
-            np.savez_compressed(path, **maps)
+        for slide, own in maps.items():
+            with replacing(replace(unit, slide=slide).map_path(folder)) as path:
+                np.savez_compressed(path, **own)
     with replacing(unit.path(folder)) as path:
         path.write_text("".join(json.dumps(episode) + "\n" for episode in episodes))
-    return unit
 
 
 def _play(
@@ -116,7 +151,7 @@ def _play(
 
     slide = ground.slide
     env = make_environment(config, slide, ground.reference, unit.budget, ground.test_part)
-    episodes, maps = [], _ground_truth(ground)
+    episodes, maps = [], ground_truth(ground)
     for spec in config.agents_at(unit.budget):
         buyer = make_buyer(
             spec,
@@ -129,47 +164,95 @@ def _play(
         )
         for seed in range(config.seeds):
             episode = run_episode(buyer, env, slide=slide.name, seed=seed)
-            _check_money(episode, spec, slide.name)
-            judged: dict[str, dict[str, float]] = {}
-            seconds = {"buying": episode.seconds}
-            for judge in config.judges:
-                start = time.perf_counter()
-                predicted = predict_slide(
-                    make_judge(judge, ground.kernel, config.training_seed),
-                    slide,
-                    ground.expression,
-                    episode.picks,
-                    ground.cohorts.get(judge),
-                )
-                judged[judge] = _test_scores(ground, predicted)
-                seconds[judge] = time.perf_counter() - start
-                if seed == 0:
-                    maps[f"predicted/{spec}/{judge}"] = predicted[:, ground.shown_gene]
+            check_money(episode, spec, slide.name)
+            earned = episode_scores(episode, slide, ground.reference)
+            judged = judge_slide(config, ground, episode.picks, ground.cohorts)
             if seed == 0:
+                maps |= {f"predicted/{spec}/{judge}": v for judge, v in judged.shown.items()}
                 maps[f"picks/{spec}"] = np.asarray(episode.picks)
             episodes.append(
                 {
-                    "protocol": config.protocol,
-                    "fold": unit.fold,
-                    "patient": slide.patient,
-                    "slide": slide.name,
-                    "agent": spec,
+                    **describe(config, unit, ground, spec, seed),
                     "oracle": bool(getattr(buyer, "is_oracle", False)),
-                    "budget": unit.budget,
-                    "seed": seed,
                     "spent": episode.spent,
                     "picks": [int(spot) for spot in episode.picks],
-                    "scores": {
-                        ENVIRONMENT: episode_scores(episode, slide, ground.reference),
-                        **judged,
-                    },
-                    "seconds": seconds,
+                    "scores": {ENVIRONMENT: earned, **judged.scores},
+                    "seconds": {"buying": episode.seconds, **judged.seconds},
                 }
             )
     return episodes, maps
 
 
-def _check_money(episode: Episode, spec: str, slide: str) -> None:
+def describe(
+    config: BenchmarkConfig, unit: Unit, ground: Ground, spec: str, seed: int
+) -> dict[str, Any]:
+    """Return what tells an episode from all others."""
+    return {
+        "protocol": config.protocol,
+        "fold": unit.fold,
+        "patient": ground.slide.patient,
+        "slide": ground.slide.name,
+        "agent": spec,
+        "budget": unit.budget,
+        "seed": seed,
+    }
+
+
+class Judged(NamedTuple):
+    """By judge: scores, seconds, and the predicted expression of the gene that maps show, (N,)."""
+
+    scores: dict[str, dict[str, float]]
+    seconds: dict[str, float]
+    shown: dict[str, FloatArray]
+
+
+def judge_slide(
+    config: BenchmarkConfig, ground: Ground, picks: Sequence[int], cohorts: Mapping[str, Cohort]
+) -> Judged:
+    """Fit every judge on what was bought on a slide, and score its test part.
+
+    Parameters
+    ----------
+    config
+        Its ``judges`` and ``training_seed``.
+    ground
+        The slide.
+    picks
+        Spots bought on it.
+    cohorts
+        What each judge may learn from besides.
+
+    Returns
+    -------
+    Judged
+    """
+    judged, part = Judged({}, {}, {}), ground.test_part
+    for judge in config.judges:
+        start = time.perf_counter()
+        predicted = predict_slide(
+            make_judge(judge, ground.kernel, config.training_seed),
+            ground.slide,
+            ground.expression,
+            picks,
+            cohorts.get(judge),
+            with_coordinates=not withheld(judge, NO_COORDINATES),
+        )
+        judged.scores[judge] = scores(
+            ground.expression[part], predicted[part], ground.genes.variable
+        )
+        judged.seconds[judge] = time.perf_counter() - start
+        judged.shown[judge] = predicted[:, ground.shown_gene]
+    return judged
+
+
+def check_money(episode: Episode, spec: str, slide: str) -> None:
+    """Refuse an agent that did not spend its budget.
+
+    Raises
+    ------
+    InputError
+        Naming the agent and the slide.
+    """
     if episode.spent != episode.budget:
         raise InputError(
             f"agent {spec!r} spent {episode.spent} of {episode.budget} spots on slide "
@@ -177,12 +260,8 @@ def _check_money(episode: Episode, spec: str, slide: str) -> None:
         )
 
 
-def _test_scores(ground: Ground, predicted: FloatArray) -> dict[str, float]:
-    part = ground.test_part
-    return scores(ground.expression[part], predicted[part], ground.genes.variable)
-
-
-def _ground_truth(ground: Ground) -> dict[str, Any]:
+def ground_truth(ground: Ground) -> dict[str, Any]:
+    """Return what maps show beside predictions: places, the picture, a gene as measured."""
     public, gene = ground.slide.public, ground.shown_gene
     maps: dict[str, Any] = {
         "gene": ground.genes.genes[gene],

@@ -25,6 +25,11 @@ def run_and_report(config: BenchmarkConfig, output: Path, markdown: Path | None 
     markdown
         Folder of the report as Markdown, where that is wanted too.
     """
+    if not config.compares_agents:
+        raise InputError(
+            "agents names random alone, so no agents can be compared; name another, or compare "
+            "predictors with python -m benchmarks.predictors"
+        )
     must_be_writable(output / "index.html")
     if markdown is not None:
         must_be_writable(markdown / "README.md")

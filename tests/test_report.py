@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks import BenchmarkConfig, Results, print_table, write_markdown, write_report
-from benchmarks.contrasts import _verdict, against_random, contrasts
+from benchmarks.contrasts import against_random, contrasts, verdict
 from benchmarks.evidence import gains, patient_means, section_differences, summary
 from benchmarks.report.content import budget_rows, words
 from benchmarks.report.style import COLOURS, SPARE, agent_name, colours
@@ -178,10 +178,10 @@ def test_holm_can_pass_with_the_patients_of_the_image_free_benchmark(tmp_path: P
 def test_a_primary_win_needs_the_interval_and_the_sign_flips() -> None:
     row = {"oracle": False, "patients": 8, "family": "primary", "metric": "pearson_per_gene"}
     row |= {"low": 0.001, "high": 0.02, "p": 0.04, "p_holm": 0.04}
-    assert _verdict(row | {"p_sign_flip": 0.04}) == "better"
-    assert _verdict(row | {"p_sign_flip": 0.06}) == "not worse"
-    assert _verdict(row | {"p_sign_flip": 0.01, "low": -0.02}) == "undecided"
-    assert _verdict(row | {"p_sign_flip": 0.01, "low": -0.02, "high": -0.01}) == "worse"
+    assert verdict(row | {"p_sign_flip": 0.04}) == "better"
+    assert verdict(row | {"p_sign_flip": 0.06}) == "not worse"
+    assert verdict(row | {"p_sign_flip": 0.01, "low": -0.02}) == "undecided"
+    assert verdict(row | {"p_sign_flip": 0.01, "low": -0.02, "high": -0.01}) == "worse"
 
 
 @pytest.mark.parametrize("patients", ["ABCDE", "ABC"])

@@ -50,7 +50,8 @@ def figures(results: Results) -> dict[str, Figure]:
     drawn = {"curves": budget_curves(results), "differences": patient_differences(results)}
     slide, path = next(iter(map_files(results).items()))
     maps = load_map(path)
-    drawn["purchases"] = purchases(maps, results.config, slide)
+    if results.config.protocol != "cross-patient":  # there it is other slides that are bought on
+        drawn["purchases"] = purchases(maps, results.config, slide)
     drawn["predictions"] = predictions(maps, results.config, slide)
     return drawn
 
@@ -77,6 +78,7 @@ def words(results: Results) -> dict[str, Any]:
         "learned": any(agent.startswith(LEARNED) for agent in config.agents),
         "unchecked": [agent_name(spec, config) for spec in config.agents if origin_unchecked(spec)],
         "cohort": results.cohort,
+        "across": config.protocol == "cross-patient",
         "info": results.info,
     }
 

@@ -47,7 +47,7 @@ def write_report(results: Results, output: str | Path | None = None) -> Path:
         name: "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
         for name, picture in pictures.items()
     }
-    return _write_page("report.html.j2", {**words(results), "figures": inlined}, folder / PAGE)
+    return write_page("report.html.j2", {**words(results), "figures": inlined}, folder / PAGE)
 
 
 def write_markdown(results: Results, output: str | Path) -> Path:
@@ -70,7 +70,7 @@ def write_markdown(results: Results, output: str | Path) -> Path:
     _write_figures_and_tables(results, folder, dpi=MARKDOWN_DPI)
     write_json(results.config.model_dump(), folder / CONFIG)
     write_json(results.info, folder / RUN)
-    return _write_page("report.md.j2", words(results), folder / MARKDOWN)
+    return write_page("report.md.j2", words(results), folder / MARKDOWN)
 
 
 def _write_figures_and_tables(
@@ -93,7 +93,8 @@ def _png(figure: Figure, dpi: int | None) -> bytes:
     return buffer.getvalue()
 
 
-def _write_page(template: str, content: dict[str, Any], page: Path) -> Path:
+def write_page(template: str, content: dict[str, Any], page: Path) -> Path:
+    """Fill in a template of this package and write the page whole."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("benchmarks.report", "templates"),
         autoescape=template.endswith(".html.j2"),

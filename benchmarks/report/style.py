@@ -69,8 +69,22 @@ JUDGES = {
     "ridge": "Ridge regression",
     "knn": "Nearest neighbours",
     "mean": "Mean profile",
+    "pls": "Partial least squares",
     "scr2net": "SCR2Net",
+    "st-net": "ST-Net-like",
+    "bleep": "BLEEP-like",
     "environment": "Reward",
+}
+CHANGES = {
+    "no-cohort": "no cohort",
+    "no-coordinates": "no coordinates",
+    "own-kernel": "kernel fitted to the bought spots",
+    "regression-only": "regression only",
+    "retrieval-only": "retrieval only",
+    "no-filter": "no majority filter",
+    "no-soft-label": "no soft label",
+    "no-alignment": "no contrastive alignment",
+    "no-gate": "no gate",
 }
 METRICS = {
     "pearson_per_gene": "Pearson r per gene, test spots",
@@ -129,5 +143,14 @@ def _file_name(agent: str, agents: Sequence[str]) -> str:
 
 
 def judge_name(judge: str) -> str:
-    """Return a judge's name for readers."""
-    return JUDGES.get(judge, judge)
+    """Return a judge's name for readers.
+
+    Examples
+    --------
+    >>> judge_name("gp:no-cohort"), judge_name("module:Class")
+    ('Gaussian process, no cohort', 'module:Class')
+    """
+    base, _, change = judge.partition(":")
+    if base not in JUDGES or not change:
+        return JUDGES.get(judge, judge)
+    return f"{JUDGES[base]}, {CHANGES.get(change, change)}"
