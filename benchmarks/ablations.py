@@ -31,9 +31,9 @@ DESIGNS: dict[str, dict[str, Any]] = {
 ABLATIONS: dict[str, dict[str, Any]] = {
     "regression-only": {"experts": ("regression",)},
     "retrieval-only": {"experts": ("retrieval",)},
-    "no-filter": {"n_types": NO_FILTER},
+    "no-majority-filter": {"n_types": NO_FILTER},
     "no-soft-label": {"retrieval_weight": 0.0},
-    "no-alignment": {"contrastive_weight": 0.0},
+    "no-contrastive-alignment": {"contrastive_weight": 0.0},
     "no-gate": {"program_gate": False},
 }
 CHANGES: dict[str, dict[str, dict[str, Any]]] = {

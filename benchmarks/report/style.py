@@ -75,17 +75,6 @@ JUDGES = {
     "bleep": "BLEEP-like",
     "environment": "Reward",
 }
-CHANGES = {
-    "no-cohort": "no cohort",
-    "no-coordinates": "no coordinates",
-    "own-kernel": "kernel fitted to the bought spots",
-    "regression-only": "regression only",
-    "retrieval-only": "retrieval only",
-    "no-filter": "no majority filter",
-    "no-soft-label": "no soft label",
-    "no-alignment": "no contrastive alignment",
-    "no-gate": "no gate",
-}
 METRICS = {
     "pearson_per_gene": "Pearson r per gene, test spots",
     "reward": "Reward of an episode",
@@ -153,4 +142,4 @@ def judge_name(judge: str) -> str:
     base, _, change = judge.partition(":")
     if base not in JUDGES or not change:
         return JUDGES.get(judge, judge)
-    return f"{JUDGES[base]}, {CHANGES.get(change, change)}"
+    return f"{JUDGES[base]}, {change.replace('-', ' ')}"
