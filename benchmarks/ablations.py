@@ -7,44 +7,46 @@ from __future__ import annotations
 
 from typing import Any
 
+from predictor.scr2net.ablations import ABLATIONS
 from scr2st_env.errors import InputError
 
 NO_COHORT, NO_COORDINATES = "no-cohort", "no-coordinates"
 WITHHELD = (NO_COHORT, NO_COORDINATES)  # from any judge
-NO_FILTER = 1_000_000  # more cell types than there are: none is in the minority
 
 # What makes SCR2Net's parts the designs of others; see docs/predictor.md for what differs.
 DESIGNS: dict[str, dict[str, Any]] = {
     "st-net": {
         "experts": ("regression",),
-        "program_gate": False,
+        "gate": False,
         "contrastive_weight": 0.0,
         "retrieval_weight": 0.0,
     },
     "bleep": {
         "experts": ("retrieval",),
-        "program_gate": False,
+        "gate": False,
         "retrieval_weight": 0.0,
-        "n_types": NO_FILTER,
+        "n_types": None,
     },
 }
-ABLATIONS: dict[str, dict[str, Any]] = {
-    "regression-only": {"experts": ("regression",)},
-    "retrieval-only": {"experts": ("retrieval",)},
-    "no-majority-filter": {"n_types": NO_FILTER},
-    "no-soft-label": {"retrieval_weight": 0.0},
-    "no-contrastive-alignment": {"contrastive_weight": 0.0},
-    "no-gate": {"program_gate": False},
+LEFT_OUT: dict[str, dict[str, Any]] = {
+    name.replace(" ", "-"): dict(changed) for name, changed in ABLATIONS.items() if changed
 }
 CHANGES: dict[str, dict[str, dict[str, Any]]] = {
     "gp": {"own-kernel": {"kernel": "auto"}},
-    "scr2net": ABLATIONS,
+    "scr2net": LEFT_OUT,
 }
 
 
-def withheld(judge: str, what: str) -> bool:
-    """Whether a judge is not to see the cohort (``"no-cohort"``) or ``"no-coordinates"``."""
-    return judge.partition(":")[2] == what
+def sees_cohort(judge: str) -> bool:
+    """Whether a judge learns from a cohort where there is one."""
+    base, _, change = judge.partition(":")
+    left_out = CHANGES.get(base, {}).get(change, {})
+    return change != NO_COHORT and bool(left_out.get("use_cohort", True))
+
+
+def sees_coordinates(judge: str) -> bool:
+    """Whether a judge is told where spots are."""
+    return judge.partition(":")[2] != NO_COORDINATES
 
 
 def parameters(judge: str, change: str) -> dict[str, Any]:
@@ -62,11 +64,8 @@ def parameters(judge: str, change: str) -> dict[str, Any]:
     InputError
         If there is no such change of this judge.
     """
-    design = DESIGNS.get(judge, {})
-    if not change or change in WITHHELD:
-        return design
     changes = CHANGES.get(judge, {})
-    if change not in changes:
-        known = ", ".join(f"{judge}:{name}" for name in (*changes, *WITHHELD))
+    if change and change not in (*changes, *WITHHELD):
+        known = ", ".join(f"{judge}:{name}" for name in dict.fromkeys((*changes, *WITHHELD)))
         raise InputError(f"judge {judge!r} knows no change {change!r}; there are {known}")
-    return design | changes[change]
+    return DESIGNS.get(judge, {}) | changes.get(change, {})

@@ -9,7 +9,7 @@ import numpy as np
 
 from agents.baselines.feedback import FeedbackAgent
 from agents.lookahead.agent import LookaheadAgent
-from benchmarks.ablations import NO_COHORT, withheld
+from benchmarks.ablations import sees_cohort
 from benchmarks.buying import LEARNABLE, LEARNED, LOOKAHEAD, is_fitted, make_buyer
 from benchmarks.judging import make_judge
 from benchmarks.protocols import Fold, held_out_spots, patient_folds
@@ -97,7 +97,7 @@ def _check_across(config: BenchmarkConfig, study: Study, folds: list[Fold]) -> N
             "about another; name them with features="
         )
     for judge in config.judges:
-        if withheld(judge, NO_COHORT):
+        if not sees_cohort(judge):
             raise InputError(
                 f"judge {judge!r} has nothing to learn from under protocol 'cross-patient', where "
                 "all that is bought is its cohort"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.ablations import NO_COHORT, withheld
+from benchmarks.ablations import sees_cohort
 from benchmarks.buying import train_agent, trained_agent
 from benchmarks.judging import make_judge
 from benchmarks.protocols import (
@@ -187,7 +187,7 @@ def pretrained_cohorts(
     """Let each judge that can learn from a cohort beforehand do so, once for all its fits."""
     cohorts = {}
     for name in config.judges:
-        if withheld(name, NO_COHORT):
+        if not sees_cohort(name):
             continue
         judge = make_judge(name, kernel, config.training_seed)
         cohorts[name] = judge.pretrain(cohort) if hasattr(judge, "pretrain") else cohort

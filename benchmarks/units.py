@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from benchmarks.ablations import NO_COORDINATES, withheld
+from benchmarks.ablations import sees_coordinates
 from benchmarks.buying import (
     ENVIRONMENT,
     episode_scores,
@@ -235,7 +235,7 @@ def judge_slide(
             ground.expression,
             picks,
             cohorts.get(judge),
-            with_coordinates=not withheld(judge, NO_COORDINATES),
+            with_coordinates=sees_coordinates(judge),
         )
         judged.scores[judge] = scores(
             ground.expression[part], predicted[part], ground.genes.variable

@@ -223,6 +223,7 @@ def test_the_report_says_what_was_bought_where(results: Results, tmp_path: Path)
         ({"agents": ["random", "design:fitted"], "primary_agent": "design:fitted"}, "lets it buy"),
         ({"agents": ["random", "learned:reward"], "primary_agent": "learned:reward"}, "lets it b"),
         ({"judges": ["ridge", "ridge:no-cohort"]}, "'ridge:no-cohort' has nothing to learn from"),
+        ({"judges": ["ridge", "scr2net:no-prior"]}, "'scr2net:no-prior' has nothing to learn"),
         ({"budgets": [0.1, 0.001]}, "budget 0.001 is less than one of"),
     ],
 )

@@ -8,11 +8,11 @@ import pytest
 from conftest import toy_slide
 from test_benchmark_run import toy_config, toy_study
 
-from benchmarks.ablations import ABLATIONS, CHANGES, DESIGNS, NO_COHORT, NO_COORDINATES
-from benchmarks.folds import prepare_fold
+from benchmarks.ablations import CHANGES, DESIGNS, LEFT_OUT, NO_COHORT
+from benchmarks.folds import cohort_of, prepare_fold
 from benchmarks.judging import BUILT_IN, make_judge, predict_slide
 from benchmarks.predictors.parts import ABLATED, PEERS
-from benchmarks.protocols import patient_folds
+from benchmarks.protocols import GeneList, patient_folds
 from benchmarks.report.style import JUDGES, judge_name
 from benchmarks.units import judge_slide
 from predictor import MeanPredictor, SCR2Net
@@ -35,26 +35,23 @@ def test_every_named_judge_predicts_with_and_without_a_cohort(name: str, tmp_pat
 
 def test_every_ablation_changes_a_parameter_and_nothing_else() -> None:
     whole = make_judge("scr2net", Kernel(), 3).get_params()
-    for change, changed in ABLATIONS.items():
+    for change, changed in LEFT_OUT.items():
         ablated = make_judge(f"scr2net:{change}", Kernel(), 3).get_params()
         assert {key for key in whole if whole[key] != ablated[key]} == set(changed)
 
 
 def test_every_ablation_changes_what_is_predicted() -> None:
-    study = toy_study(1)
+    study, genes = toy_study(2), tuple(f"g{index}" for index in range(20))
     slide = study.slides["s0"]
-    expression = slide.expression([f"g{index}" for index in range(20)])
+    expression = slide.expression(genes)
+    bought, cohort = range(0, 49, 2), cohort_of([study.slides["s1"]], GeneList(genes, (0,)))
 
     def predicted(name: str) -> Any:
-        judge = make_judge(name, Kernel(), 0)
-        where = not name.endswith(NO_COORDINATES)
-        bought = range(0, 49, 2)
-        return predict_slide(judge, slide, expression, bought, None, with_coordinates=where)
+        return predict_slide(make_judge(name, Kernel(), 0), slide, expression, bought, cohort)
 
     whole = predicted("scr2net")
     for name in ABLATED:
-        if not name.endswith(NO_COHORT):
-            assert not np.array_equal(predicted(name), whole), name
+        assert not np.array_equal(predicted(name), whole), name
 
 
 @pytest.mark.parametrize("name", DESIGNS)
@@ -62,7 +59,7 @@ def test_designs_of_others_are_one_expert_without_gate(name: str) -> None:
     judge = make_judge(name, Kernel(), 0)
     assert isinstance(judge, SCR2Net)
     assert len(judge.experts) == 1
-    assert not judge.program_gate
+    assert not judge.gate
     assert judge.retrieval_weight == 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.ablations import ABLATIONS, NO_COHORT, NO_COORDINATES, withheld
+from benchmarks.ablations import LEFT_OUT, sees_cohort
 from benchmarks.cohort import Study, load_study
 from benchmarks.config import BenchmarkConfig
 from benchmarks.evidence import BASELINE
@@ -33,7 +33,7 @@ PEERS = [
     "bleep",
     OWN,
 ]
-ABLATED = [f"{OWN}:{change}" for change in (*ABLATIONS, NO_COHORT, NO_COORDINATES)]
+ABLATED = [f"{OWN}:{change}" for change in LEFT_OUT]
 TITLES = {
     "new-slide": "A new slide",
     "within-slide": "Within a slide",
@@ -104,7 +104,7 @@ def peers(protocol: str) -> list[str]:
     """Return SCR2Net and the predictors beside it, as far as a protocol tells them apart."""
     found = PEERS
     if protocol != "new-slide":  # there is no cohort to withhold, or nothing else
-        found = [judge for judge in found if not withheld(judge, NO_COHORT)]
+        found = [judge for judge in found if sees_cohort(judge)]
     if protocol == "cross-patient":  # a Gaussian process would be its cohort's ridge regression
         found = [judge for judge in found if judge.partition(":")[0] != RIVAL]
     return found
