@@ -25,7 +25,7 @@ from benchmarks.statistics import holm
 from scr2st_env.errors import InputError
 from scr2st_env.synthetic import TEST, TRAINING
 
-JUDGES = ["mean", "ridge", "gp", "scr2net"]
+JUDGES = ["mean", "ridge", "gp:own-kernel", "scr2net"]
 
 
 def small_config(**changes: Any) -> Any:
@@ -76,7 +76,7 @@ def test_differences_are_paired_over_patients(results: Results) -> None:
 def test_one_contrast_is_named_beforehand_and_holm_covers_the_rest(results: Results) -> None:
     table = comparison(results)
     primary = table[table["family"] == PRIMARY]
-    assert primary[["judge", "budget"]].to_numpy().tolist() == [["gp", 0.1]]
+    assert primary[["judge", "budget"]].to_numpy().tolist() == [["gp:own-kernel", 0.1]]
     others = table[(table["judge"] != OWN) & (table["family"] != PRIMARY)]
     assert len(others) == 5
     np.testing.assert_allclose(others["p_holm"], holm(others["p"]))

@@ -59,7 +59,7 @@ def write_predictors(results: Mapping[str, Results], output: str | Path, command
     shown = []
     for name, own in results.items():
         found = comparison(own)
-        write_csv(found.drop(columns="seconds"), folder / "tables" / f"{name}.csv")
+        write_csv(found, folder / "tables" / f"{name}.csv")
         write_csv(sections(own), folder / "tables" / f"{name}-sections.csv")
         write_json(own.config.model_dump(), folder / "tables" / f"{name}.json")
         shown.append(_part(own, found))

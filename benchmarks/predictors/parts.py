@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OWN = "scr2net"
-# Of the primary contrast of a part, at the first budget; the Gaussian process has nothing to say
-# where no spot of the slide is measured.
-RIVAL, RIVAL_ACROSS = "gp", "ridge"
+# Of the primary contrast of a part, at the first budget: the strongest peer on HER2ST. It has
+# nothing to say where no spot of the slide is measured.
+RIVAL, RIVAL_ACROSS = "gp:own-kernel", "ridge"
 BUDGETS = [0.1, 0.2]
 PEERS = [
     "mean",
@@ -106,7 +106,7 @@ def peers(protocol: str) -> list[str]:
     if protocol != "new-slide":  # there is no cohort to withhold, or nothing else
         found = [judge for judge in found if sees_cohort(judge)]
     if protocol == "cross-patient":  # a Gaussian process would be its cohort's ridge regression
-        found = [judge for judge in found if judge.partition(":")[0] != RIVAL]
+        found = [judge for judge in found if judge.partition(":")[0] != "gp"]
     return found
 
 

@@ -47,12 +47,10 @@ def comparison(results: Results) -> pd.DataFrame:
         One row per budget and predictor, in the order of the configuration: judge, budget, r
         (mean over sections of a patient, then patients), difference (SCR2Net minus it, over
         patients), low, high, p, p_sign_flip, bootstrap_low, bootstrap_high, patients, ahead (on
-        how many sections SCR2Net is above it), sections, seconds (of one fit and prediction),
-        family, p_holm (over all contrasts of the part but the primary one) and verdict. SCR2Net's
-        own row has no contrast.
+        how many sections SCR2Net is above it), sections, family, p_holm (over all contrasts of the
+        part but the primary one) and verdict. SCR2Net's own row has no contrast.
     """
     config, scores = results.config, sections(results)
-    seconds = results.seconds.groupby(["step", "budget"])["seconds"].mean()
     rows = []
     for budget in config.budgets:
         chosen = scores[scores["budget"] == budget]
@@ -61,7 +59,7 @@ def comparison(results: Results) -> pd.DataFrame:
         for judge in config.judges:
             row = {"judge": judge, "budget": budget, "r": by_patient[judge].mean()}
             row |= {"patients": len(by_patient), "sections": len(by_section)}
-            row |= {"seconds": seconds[judge, budget], "family": ""}
+            row |= {"family": ""}
             if judge != OWN:
                 is_primary = (judge, budget) == (rival(config), config.primary_budget)
                 row |= {"family": PRIMARY if is_primary else FAMILY}
@@ -96,8 +94,8 @@ def rows_for_readers(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
         for row in own.to_dict("records"):
             cells += [f"{row['r']:.4f}"]
             cells += _contrast(row, inferred=inferred) if judge != OWN else [""] * (2 + inferred)
-        rows.append([*cells, f"{own['seconds'].mean():.2f}"])
-    return [*header, "Seconds"], rows
+        rows.append(cells)
+    return header, rows
 
 
 def _contrast(row: Mapping[Any, Any], *, inferred: bool) -> list[str]:
