@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from predictor.gaussian_process import GaussianProcess as GaussianProcess
     from predictor.mean import MeanPredictor as MeanPredictor
     from predictor.nearest import NearestNeighbours as NearestNeighbours
-    from predictor.reference_cells import ReferenceCells as ReferenceCells
     from predictor.partial_least_squares import PartialLeastSquares as PartialLeastSquares
+    from predictor.reference_cells import ReferenceCells as ReferenceCells
     from predictor.ridge import Ridge as Ridge
     from predictor.scr2net.ablations import ABLATIONS as ABLATIONS
     from predictor.scr2net.estimator import SCR2Net as SCR2Net
