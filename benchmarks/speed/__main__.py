@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 import sys
@@ -25,14 +26,16 @@ from scr2st_env.rewards import COMPILED
 
 PAGE = """# Speed
 
-`{command}` wrote this page on {machine}.
+`{command}` wrote this page on {machine}, at a load of {load:.1f} when it began.
 
 A ratio is that of two things measured one right after the other in one process, in CPU time; each \
 row gives the median and the range of {repetitions} repetitions. `gym.make("CartPole-v1")` is the \
 yardstick because everybody has it: a ratio of 1 means that a step costs what a step of CartPole \
 costs. Actions are valid and drawn beforehand, `info_mask=False`, and the reward has all three \
 kinds of term (states, types, density) unless a row says otherwise; episodes and their resets are \
-included. These machines are shared and noisy, so read a ratio with its range.
+included. Microseconds of a pick are CPU time, too. Seconds and milliseconds are of the clock, and \
+long where the load exceeds the processors; the longest have their CPU time beside them. These \
+machines are shared and noisy, so read a ratio with its range.
 
 {table}
 
@@ -80,13 +83,18 @@ def main(
     cells: Annotated[int, typer.Option(min=200, help="Cells of the atlas.")] = 50_000,
 ) -> None:
     """Measure how fast the environment is, and write a page about it."""
+    load = os.getloadavg()[0]
     effort = Effort(repetitions, steps, num_envs, batched_steps, sizes)
     table = markdown(list(measure(effort, largest, cells)))
     with replacing(output) as temporary:
         temporary.write_text(
             PAGE.format(
                 command=shlex.join(["python", "-m", "benchmarks.speed", *sys.argv[1:]]),
-                machine=f"{platform.machine()}, Python {platform.python_version()}",
+                machine=(
+                    f"{platform.machine()}, {os.cpu_count()} processors, "
+                    f"Python {platform.python_version()}"
+                ),
+                load=load,
                 repetitions=repetitions,
                 form="compiled code" if COMPILED else "NumPy, for want of compiled code",
                 table=table,
