@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from predictor.scr2net.retrieval import MemoryBank, majority, softmax_of_kept
+from predictor.scr2net.search import EXACT_ROWS, NearestRows
 from scr2st_env import InputError
 
 
@@ -131,3 +132,53 @@ def test_no_query_is_no_problem_and_no_other_spot_is_one() -> None:
     lonely = MemoryBank(bank.keys[:1], bank.profiles[:1])
     with pytest.raises(InputError, match="other than the query"):
         lonely.retrieve(lonely.keys, 1, own=np.arange(1))
+
+
+def heavy_tailed(n_rows: int, seed: int, width: int = 32) -> Any:
+    rows = np.random.default_rng(seed).standard_t(2, (n_rows, width))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def recall(found: Any, truth: Any) -> float:
+    pairs = zip(found.tolist(), truth.tolist(), strict=True)
+    return float(np.mean([len(set(ours) & set(theirs)) / len(theirs) for ours, theirs in pairs]))
+
+
+@pytest.mark.parametrize("width", [31, 32])
+def test_among_very_many_rows_the_nearest_are_found_though_nothing_clusters(width: int) -> None:
+    """Looking at a twentieth of the rows, drawn at random, would find a twentieth."""
+    rows, queries = heavy_tailed(20_000, 0, width), heavy_tailed(200, 1, width)
+    coarse = NearestRows(rows, exact_rows=1_000)
+    assert not coarse.exact
+    similarity, indices = coarse.search(queries, 20)
+    truth = np.argsort(-queries @ rows.T, axis=1)[:, :20]
+    assert recall(indices, truth) > 0.95
+    np.testing.assert_allclose(
+        similarity, (queries[:, None] * rows[indices]).sum(axis=2), atol=2e-3
+    )
+    assert (np.diff(similarity, axis=1) <= 0).all()
+
+
+def test_the_search_is_the_same_every_time_and_takes_no_queries_too() -> None:
+    rows, queries = heavy_tailed(5_000, 0), heavy_tailed(50, 1)
+    once, again = (NearestRows(rows, exact_rows=0).search(queries, 400) for _ in range(2))
+    for ours, theirs in zip(once, again, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert NearestRows(rows, exact_rows=0).search(queries[:0], 5)[1].shape == (0, 5)
+
+
+def test_a_bank_of_measured_spots_is_searched_exactly_and_a_huge_one_coarsely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert a_bank()._nearest_rows.exact
+    assert EXACT_ROWS >= 100_000
+    monkeypatch.setattr("predictor.scr2net.retrieval.EXACT_ROWS", 500)
+    keys = heavy_tailed(2_000, 0)
+    bank = MemoryBank(keys, keys)
+    assert not bank._nearest_rows.exact
+    own = np.arange(2_000)
+    found = bank.retrieve(keys, 10, own=own)
+    assert not (found.indices == own[:, None]).any()
+    exact = keys @ keys.T
+    np.fill_diagonal(exact, -1)
+    assert recall(found.indices, np.argsort(-exact, axis=1)[:, :10]) > 0.95

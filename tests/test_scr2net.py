@@ -17,6 +17,7 @@ from predictor import Cohort, GaussianProcess, MeanPredictor, Ridge, SCR2Net
 from predictor.base import Measured
 from predictor.gaussian_process import USUAL
 from predictor.metrics import mean_pearson_per_gene
+from predictor.scr2net import training
 from predictor.scr2net.experts import Linear
 from predictor.scr2net.gate import ProgramGate, convex_weights
 from predictor.scr2net.kriging import Kriging
@@ -146,6 +147,31 @@ def test_trained_heads_retrieve_better_than_untrained_ones() -> None:
     untrained = retrieval_score(train(loud[0], how, 0), *loud)
     trained = retrieval_score(train(loud[0], how, 30), *loud)
     assert trained > untrained + 0.1  # about .75 against .5
+
+
+def test_half_precision_products_train_the_same_network_but_for_rounding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a GPU does, done by the processor; an untrained network scores about 0."""
+    known, query = examples(150, seed=0), examples(150, seed=1)
+    exact = train(known, settings(), 20)
+    monkeypatch.setattr(training, "mixed_precision", lambda _: torch.autocast("cpu"))
+    mixed = train(known, settings(), 20)
+    assert all(value.dtype == torch.float32 for value in mixed.state_dict().values())
+    assert not torch.equal(mixed.encoder.entry.weight, exact.encoder.entry.weight)
+    scores = [
+        mean_pearson_per_gene(query.targets, training.regress(network, query.features))
+        for network in (exact, mixed)
+    ]
+    assert scores[0] > 0.2
+    assert scores[1] == pytest.approx(scores[0], abs=0.03)
+
+
+def test_without_its_loss_nothing_is_retrieved_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "memory_bank", lambda *_: pytest.fail("retrieved in vain"))
+    train(examples(), settings(retrieval_weight=0.0), 1)
+    with pytest.raises(pytest.fail.Exception):
+        train(examples(), settings(), 1)
 
 
 def test_training_leaves_the_global_generator_alone() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import faiss
 import numpy as np
-from scipy import sparse
+import torch
+from torch.nn.functional import embedding_bag
 
+from predictor.scr2net.search import EXACT_ROWS, NearestRows
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,8 +56,7 @@ class MemoryBank:
         self.keys = np.ascontiguousarray(keys, np.float32)
         self.profiles = np.ascontiguousarray(profiles, np.float32)
         self.types = types
-        self._index = faiss.IndexFlatIP(self.keys.shape[1])
-        self._index.add(self.keys)
+        self._nearest_rows = NearestRows(self.keys, EXACT_ROWS)
 
     def retrieve(
         self,
@@ -92,6 +92,12 @@ class MemoryBank:
             If nothing is left to retrieve.
         """
         indices, similarity = self._nearest(queries, n_neighbors, own)
+        return self.weigh(indices, similarity, n_types, temperature)
+
+    def weigh(
+        self, indices: Indices, similarity: Array, n_types: int, temperature: float
+    ) -> Neighbourhood:
+        """Drop neighbours of minority types and weigh the rest; see :meth:`retrieve`."""
         kept = np.ones(indices.shape, bool)
         if self.types is not None:
             kept = majority(self.types[indices], n_types)
@@ -101,23 +107,21 @@ class MemoryBank:
 
     def soft_labels(self, found: Neighbourhood) -> Array:
         """Return the weighted mean profile of each neighbourhood, (n, G)."""
-        return self._matrix(found) @ self.profiles
+        # sums as it gathers, so that no (n, k, G) array is ever made
+        labels = embedding_bag(
+            torch.from_numpy(found.indices),
+            torch.from_numpy(self.profiles),
+            per_sample_weights=torch.from_numpy(found.weights),
+            mode="sum",
+        )
+        return labels.numpy()
 
     def spread(self, found: Neighbourhood) -> Array:
         """Return the weighted variance of the profiles, mean over genes, (n,)."""
-        weights = self._matrix(found)
-        second_moment = weights @ (self.profiles**2).mean(axis=1)
-        first_moment = ((weights @ self.profiles) ** 2).mean(axis=1)
+        squares = (self.profiles**2).mean(axis=1)
+        second_moment = (found.weights * squares[found.indices]).sum(axis=1)
+        first_moment = (self.soft_labels(found) ** 2).mean(axis=1)
         return np.clip(second_moment - first_moment, 0, None)
-
-    def _matrix(self, found: Neighbourhood) -> sparse.csr_array:
-        """Weights as (n, m), so that no (n, k, G) array is ever made."""
-        n_queries, n_neighbors = found.indices.shape
-        starts = np.arange(n_queries + 1) * n_neighbors
-        return sparse.csr_array(
-            (found.weights.ravel(), found.indices.ravel(), starts),
-            shape=(n_queries, len(self.keys)),
-        )
 
     def _nearest(
         self, queries: Array, n_neighbors: int, own: Indices | None
@@ -127,7 +131,7 @@ class MemoryBank:
             raise InputError("retrieval needs at least one spot other than the query itself")
         wanted = min(n_neighbors, available)
         queries = np.ascontiguousarray(queries, np.float32)
-        similarity, indices = self._index.search(queries, wanted + (own is not None))
+        similarity, indices = self._nearest_rows.search(queries, wanted + (own is not None))
         if own is None:
             return indices, similarity
         # a stable sort moves the query itself to the end and leaves the order of all others
@@ -143,7 +147,7 @@ def majority(types: Indices, n_types: int) -> Mask:
     Parameters
     ----------
     types
-        Type of each neighbour, the most similar first, (n, k).
+        Type of each neighbour as 0, 1, ..., the most similar first, (n, k).
     n_types
         How many types to keep per neighbourhood.
 
@@ -151,14 +155,18 @@ def majority(types: Indices, n_types: int) -> Mask:
     -------
     ndarray of bool, shape (n, k)
     """
-    n_neighbours = types.shape[1]
-    same = types[:, :, None] == types[:, None, :]  # (n, k, k)
-    frequency = same.sum(axis=2)
-    first_met = same.argmax(axis=2)
-    priority = frequency * n_neighbours - first_met  # one value per type of a neighbourhood
-    is_first = first_met == np.arange(n_neighbours)
-    better_types = is_first[:, None, :] & (priority[:, None, :] > priority[:, :, None])
-    return better_types.sum(axis=2) < n_types
+    n_queries, n_neighbours = types.shape
+    n_kinds = int(types.max(initial=0)) + 1
+    if n_types >= n_kinds:
+        return np.ones(types.shape, bool)
+    rows = np.arange(n_queries)[:, None]
+    cells = (rows * n_kinds + types).ravel()
+    frequency = np.bincount(cells, minlength=n_queries * n_kinds).reshape(n_queries, n_kinds)
+    first_met = np.full(n_queries * n_kinds, n_neighbours)
+    np.minimum.at(first_met, cells, np.tile(np.arange(n_neighbours), n_queries))
+    priority = frequency * (n_neighbours + 1) - first_met.reshape(n_queries, n_kinds)
+    least = np.partition(priority, n_kinds - n_types, axis=1)[:, n_kinds - n_types, None]
+    return np.take_along_axis(priority >= least, types, axis=1)
 
 
 def softmax_of_kept(similarity: Array, kept: Mask, temperature: float) -> Array:

@@ -78,6 +78,14 @@ def device_of(name: str) -> torch.device:
     return torch.device(name)
 
 
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """Return the context in which a GPU multiplies at half precision; elsewhere it does nothing.
+
+    bfloat16 has the range of float32, so that gradients need no scaling.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
 def train(
     examples: Examples, settings: Settings, epochs: int, skip: tuple[Matrix, Matrix] | None = None
 ) -> Network:
@@ -139,12 +147,13 @@ class _Loop:
         )
 
     def run_epoch(self) -> None:
-        labels, confidence = self._soft_labels()
+        labels = self._soft_labels() if self.settings.retrieval_weight > 0 else None
         self.network.train()
         order = torch.randperm(len(self.features))
         n_batches = max(1, round(len(order) / self.settings.batch_size))
         for batch in order.to(self.features.device).tensor_split(n_batches):
-            loss = self._loss(batch, labels, confidence)
+            with mixed_precision(self.features.device):
+                loss = self._loss(batch, labels)
             self.optimiser.zero_grad()
             torch.autograd.backward(loss)
             self.optimiser.step()
@@ -166,7 +175,7 @@ class _Loop:
         return labels, torch.from_numpy(found.confidence).to(device)
 
     def _loss(
-        self, batch: torch.Tensor, labels: torch.Tensor, confidence: torch.Tensor
+        self, batch: torch.Tensor, retrieved: tuple[torch.Tensor, torch.Tensor] | None
     ) -> torch.Tensor:
         settings, targets = self.settings, self.targets[batch]
         noise = settings.feature_noise * torch.randn(len(batch), self.features.shape[1]).to(
@@ -183,6 +192,9 @@ class _Loop:
             self.network.temperature,
             matching(targets, settings.match_temperature),
         )
+        if retrieved is None:
+            return loss
+        labels, confidence = retrieved
         return loss + settings.retrieval_weight * soft_label_loss(
             predicted, labels[batch], confidence[batch]
         )
