@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from predictor.cohort import Cohort, centred_by_group, joined_cohorts
 from predictor.inputs import (
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cohort", "Measured", "Predictor", "centred_by_group", "gene_spread", "level"]
 
+FEW_SPOTS = 1_000  # too little work to share: threads cost several times what they spare
 BLOCK = 10_000  # spots predicted at once, so that memory does not grow with the slide
 
 
@@ -127,7 +129,8 @@ class Predictor(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sk
         self.n_measured_ = measured.n_spots
         self.with_coordinates_ = measured.coordinates is not None
         self.single_target_ = len(shape_of(Y, "Y")) == 1
-        self._fit(measured, cohort)
+        with threadpool_limits(1 if measured.n_spots <= FEW_SPOTS else None):
+            self._fit(measured, cohort)
         return self
 
     def predict(
