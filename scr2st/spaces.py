@@ -9,7 +9,7 @@ from pathlib import Path
 from scr2st_env.errors import InputError
 
 EMBEDDER = "embedder.safetensors"
-KINDS = ("PCAEmbedder", "ScGPTEmbedder")
+KINDS = ("PCAEmbedder", "ScGPTEmbedder", "ScVIEmbedder")
 
 
 def space_key(embedding: str) -> str:

@@ -240,7 +240,7 @@ def test_genes_that_scgpt_does_not_know_are_named(folder: Path) -> None:
 
 
 def test_unknown_embedders_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is named 'umap'; there is pca and scgpt:FOLDER"):
+    with pytest.raises(InputError, match="is named 'umap'; there is pca, scvi and scgpt:FOLDER"):
         get_embedder("umap")
     with pytest.raises(InputError, match="does not exist"):
         load_embedder(tmp_path / "none.safetensors")

@@ -160,8 +160,8 @@ class _Loop:
 
     def _soft_labels(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Refresh the memory bank and ask it about every training spot but itself."""
-        bank = memory_bank(self.network, self.examples)
         images = embed_images(self.network, self.examples.features)
+        bank = memory_bank(self.network, self.examples, images=images)
         own = np.arange(len(images))
         found = bank.retrieve(
             images,
@@ -221,7 +221,12 @@ def regress(network: Network, features: Array) -> Array:
 
 
 @torch.no_grad()
-def memory_bank(network: Network, examples: Examples, profiles: Array | None = None) -> MemoryBank:
+def memory_bank(
+    network: Network,
+    examples: Examples,
+    profiles: Array | None = None,
+    images: Array | None = None,
+) -> MemoryBank:
     """Return a bank of measured spots, keyed by their image and their expression together.
 
     Parameters
@@ -232,15 +237,18 @@ def memory_bank(network: Network, examples: Examples, profiles: Array | None = N
         The spots.
     profiles
         What they contribute to soft labels, (n, G); default: their targets.
+    images
+        Unit vectors of their images, where they are known, (n, projection).
 
     Returns
     -------
     MemoryBank
     """
     network.eval()
-    images = network.image_projection(network.encoder(_tensor(network, examples.features)))
+    if images is None:
+        images = embed_images(network, examples.features)
     expressions = network.expression_projection(_tensor(network, examples.targets))
-    keys = functional.normalize(images + expressions, dim=1)
+    keys = functional.normalize(_tensor(network, images) + expressions, dim=1)
     return MemoryBank(
         _numpy(keys), examples.targets if profiles is None else profiles, examples.types
     )

@@ -46,9 +46,9 @@ def embed(
         str,
         typer.Option(
             metavar="NAME|DIR",
-            help="What to fit: pca, or scgpt:FOLDER with a checkpoint of scGPT. Or fit nothing, "
-            "and use what an earlier run left in DIR, as for a new slide: that takes the place of "
-            "--reference.",
+            help="What to fit: pca, scvi, or scgpt:FOLDER with a checkpoint of scGPT. Or fit "
+            "nothing, and use what an earlier run left in DIR, as for a new slide: that takes the "
+            "place of --reference.",
         ),
     ] = "pca",
     types: Annotated[
@@ -65,7 +65,8 @@ def embed(
         int, typer.Option(min=1, metavar="E", help="Dimensions of the embedding.")
     ] = 16,
     genes: Annotated[
-        int, typer.Option(min=1, metavar="G", help="Most variable shared genes to use; of pca.")
+        int,
+        typer.Option(min=1, metavar="G", help="Most variable shared genes to use; not of scgpt."),
     ] = 2000,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the new files.")
@@ -84,7 +85,7 @@ def embed(
     if earlier is not None and (reference is not None or fit_on):
         raise InputError(
             f"--embedder {embedder} is fitted already; leave out --reference and --fit-on, or name "
-            "pca or scgpt:FOLDER"
+            "pca, scvi or scgpt:FOLDER"
         )
     if earlier is None and reference is None:
         raise InputError("name the single-cell atlas with --reference, or an earlier --embedder")
@@ -133,7 +134,7 @@ def embed(
 
 def is_a_name(embedder: str) -> bool:
     """Whether ``--embedder`` names what is to be fitted, rather than a folder."""
-    return embedder == "pca" or embedder.startswith("scgpt:")
+    return embedder in {"pca", "scvi"} or embedder.startswith("scgpt:")
 
 
 def is_live(path: Path) -> bool:

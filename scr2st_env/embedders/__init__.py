@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from scr2st_env.embedders.nearest_types import NearestTypes as NearestTypes
     from scr2st_env.embedders.pca import PCAEmbedder as PCAEmbedder
     from scr2st_env.embedders.scgpt import ScGPTEmbedder as ScGPTEmbedder
+    from scr2st_env.embedders.scvi import ScVIEmbedder as ScVIEmbedder
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
@@ -23,5 +24,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "nearest_types": ["NearestTypes"],
         "pca": ["PCAEmbedder"],
         "scgpt": ["ScGPTEmbedder"],
+        "scvi": ["ScVIEmbedder"],
     },
 )

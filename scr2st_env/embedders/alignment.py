@@ -79,11 +79,15 @@ class PlatformAlignment:
         InputError
             If it is not fitted for this platform.
         """
+        self.must_know(platform)
+        aligned = self._projected(embedding, platform)
+        return aligned * np.float32(self.stretch_) if platform == "spots" else aligned
+
+    def must_know(self, platform: Platform) -> None:
+        """Raise InputError unless it is fitted for this platform."""
         if platform not in getattr(self, "_centres", {}):
             how = "fit it with training slides" if hasattr(self, "_centres") else "fit it"
             raise InputError(f"this embedder knows no statistics of {platform}; {how} first")
-        aligned = self._projected(embedding, platform)
-        return aligned * np.float32(self.stretch_) if platform == "spots" else aligned
 
     @property
     def arrays(self) -> dict[str, NDArray[np.float32]]:

@@ -50,7 +50,8 @@ def get_embedder(
     Parameters
     ----------
     name
-        ``"pca"``, or ``"scgpt:FOLDER"`` with a checkpoint of scGPT in the folder.
+        ``"pca"``; ``"scvi"``, trained here; or ``"scgpt:FOLDER"`` with a checkpoint of scGPT in
+        the folder.
     n_components
         Width of the embedding.
     n_genes
@@ -65,18 +66,22 @@ def get_embedder(
     Raises
     ------
     InputError
-        If there is no such embedder, or the folder is no checkpoint.
+        If there is no such embedder, its library is missing, or the folder is no checkpoint.
     """
     kind, _, folder = name.partition(":")
     if name == "pca":
         from scr2st_env.embedders.pca import PCAEmbedder
 
         return PCAEmbedder(n_components, n_genes, seed)
+    if name == "scvi":
+        from scr2st_env.embedders.scvi import ScVIEmbedder
+
+        return ScVIEmbedder(n_components, n_genes, seed)
     if kind == "scgpt" and folder:
         from scr2st_env.embedders.scgpt import ScGPTEmbedder
 
         return ScGPTEmbedder(folder, n_components, seed=seed)
-    raise InputError(f"no cell embedder is named {name!r}; there is pca and scgpt:FOLDER")
+    raise InputError(f"no cell embedder is named {name!r}; there is pca, scvi and scgpt:FOLDER")
 
 
 def load_embedder(path: str | Path) -> CellEmbedder:
@@ -103,4 +108,8 @@ def load_embedder(path: str | Path) -> CellEmbedder:
         from scr2st_env.embedders.scgpt import ScGPTEmbedder
 
         return ScGPTEmbedder.load(path)
+    if kind == "ScVIEmbedder":
+        from scr2st_env.embedders.scvi import ScVIEmbedder
+
+        return ScVIEmbedder.load(path)
     raise InputError(f"{path} holds {kind or 'something else'}, not an embedder")

@@ -8,7 +8,7 @@ import numpy as np
 
 from scr2st_env.arrays import FloatArray, finite_matrix
 from scr2st_env.counts import MIN_COUNTS
-from scr2st_env.embedders.profiles import Profiles, shared_genes
+from scr2st_env.embedders.profiles import MAX_MISSING, Profiles, most_variable, shared_genes
 from scr2st_env.embedders.storage import load_arrays, save_arrays
 from scr2st_env.errors import InputError
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from scr2st_env.embedders.base import Platform
 
 CLIP = 10.0  # standard deviations
-MAX_MISSING = 0.2
 KIND = "PCAEmbedder"
 
 
@@ -93,7 +92,7 @@ class PCAEmbedder:
 
         cells = Profiles.read(reference, "cells")
         spots = [Profiles.read(slide, "spots") for slide in slides]
-        self.genes_ = self._most_variable(cells, shared_genes(cells, spots))
+        self.genes_ = most_variable(cells, shared_genes(cells, spots), self.n_genes)
         atlas, _ = cells.log_of(self.genes_)
         if self.n_components > min(atlas.shape):
             raise InputError(
@@ -190,11 +189,6 @@ class PCAEmbedder:
             if f"{platform}_mean" in arrays
         }
         return embedder
-
-    def _most_variable(self, cells: Profiles, shared: list[str]) -> list[str]:
-        variance = dict(zip(cells.genes.tolist(), cells.log_variance().tolist(), strict=True))
-        ranked = sorted(shared, key=lambda gene: (-variance[gene], gene))
-        return [gene for gene in ranked[: self.n_genes] if variance[gene] > 0]
 
     def _scores(
         self, logs: NDArray[np.float32], platform: Platform, present: NDArray[np.bool_]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scr2st_env.embedders.base import Platform
 
 MIN_SHARED = 50
+MAX_MISSING = 0.2  # share of an embedder's genes that a slide may lack
 LARGEST_LOGARITHM = 20.0  # log1p of 485 million: fractions below it are logarithms, not TPM
 
 
@@ -144,3 +145,10 @@ def shared_genes(reference: Profiles, slides: Sequence[Profiles]) -> list[str]:
             f"{MIN_SHARED} are needed"
         )
     return [gene for gene in reference.genes.tolist() if gene in names]
+
+
+def most_variable(cells: Profiles, genes: Sequence[str], n_genes: int) -> list[str]:
+    """Return those of some genes that vary most over the cells, the most variable first."""
+    variance = dict(zip(cells.genes.tolist(), cells.log_variance().tolist(), strict=True))
+    ranked = sorted(genes, key=lambda gene: (-variance[gene], gene))
+    return [gene for gene in ranked[:n_genes] if variance[gene] > 0]
