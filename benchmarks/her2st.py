@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from scr2st_env.arrays import FloatArray
+    from scr2st_env.encoders.base import PatchEncoder
 
 IMAGED = ("A1", "B4", "C2", "C3", "C4", "C5", "C6")
 SECTIONS = tuple(
@@ -67,16 +68,19 @@ def load_sections(names: Sequence[str], *, encoder: str | None = None) -> dict[s
         If there is no such section, or no patches of it.
     """
     from scr2st_env.anndata_io import read_h5ad
+    from scr2st_env.encoders.base import get_encoder
 
     folder = data_folder() / "her2st"
+    chosen = None if encoder is None else get_encoder(encoder)
     sections = {}
     for name in names:
         if name not in SECTIONS:
             raise InputError(f"HER2ST has no section {name!r}; it has {', '.join(SECTIONS)}")
         adata, _ = read_h5ad(folder / f"{name}.h5ad")
-        if encoder is not None:
-            adata.obsm["X_patch"] = _features(folder / "patches" / f"{name}.npz", adata, encoder)
-            adata.uns["X_patch_encoder"] = encoder
+        if chosen is not None:
+            path = folder / "patches" / f"{name}.npz"
+            adata.obsm["X_patch"] = _features(path, adata, chosen)
+            adata.uns["X_patch_encoder"] = chosen.name  # with the digest of its weights
         sections[name] = adata
     return sections
 
@@ -94,11 +98,10 @@ def load_atlas() -> AnnData:
     return read_h5ad(data_folder() / "reference" / "breast_sc_reference.h5ad")[0]
 
 
-def _features(path: Path, adata: AnnData, encoder: str) -> FloatArray:
-    from scr2st_env.encoders.base import get_encoder
+def _features(path: Path, adata: AnnData, encoder: PatchEncoder) -> FloatArray:
     from scr2st_env.encoders.cache import encode_cached
     from scr2st_env.patches.jpeg_file import patches_of
 
     if not path.is_file():
         raise InputError(f"{path} does not exist; only {', '.join(IMAGED)} have H&E patches")
-    return encode_cached(get_encoder(encoder), patches_of(path, adata.obs_names.tolist()))
+    return encode_cached(encoder, patches_of(path, adata.obs_names.tolist()))

@@ -10,12 +10,34 @@ import pytest
 from anndata import AnnData
 from pages import page, table
 from scipy import sparse
+from test_patches import write_patches
 
 from benchmarks import encoders
 from benchmarks.encoders import score
+from benchmarks.her2st import load_sections
 from benchmarks.spot_types import GIVEN, SAME, agreement, correlation
-from scr2st_env.encoders import get_encoder
+from scr2st_env.encoders import get_encoder, train_encoder
 from scr2st_env.encoders.pathology import PATHOLOGY_MODELS
+
+
+def test_features_of_a_section_carry_the_full_name_of_their_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCR2ST_DATA", str(tmp_path))
+    monkeypatch.setenv("SCR2ST_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "her2st" / "patches").mkdir(parents=True)
+    patches = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
+    path = str(tmp_path / "mine.safetensors")
+    trained = train_encoder(patches, path, epochs=0, side=32, widths=(4, 6), device="cpu")
+    labels = {"one": 30, "two": 200}
+    write_patches(tmp_path / "her2st" / "patches" / "C2.npz", labels)
+    AnnData(sparse.csr_matrix(np.ones((2, 3))), obs=pd.DataFrame(index=list(labels))).write_h5ad(
+        tmp_path / "her2st" / "C2.h5ad"
+    )
+    section = load_sections(["C2"], encoder=path)["C2"]
+    assert section.uns["X_patch_encoder"] == trained.name
+    assert section.obsm["X_patch"].shape == (2, 6)
+    assert "X_patch" not in load_sections(["C2"])["C2"].obsm
 
 
 def test_features_that_tell_expression_score_high_and_others_do_not() -> None:
