@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from predictor.reference_cells import ReferenceCells as ReferenceCells
     from predictor.ridge import Ridge as Ridge
     from predictor.scr2net.ablations import ABLATIONS as ABLATIONS
+    from predictor.scr2net.end_to_end import train_end_to_end as train_end_to_end
     from predictor.scr2net.estimator import SCR2Net as SCR2Net
     from predictor.scr2net.pretraining import PretrainedCohort as PretrainedCohort
     from predictor.scr2net.support import Support as Support
@@ -36,6 +37,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "partial_least_squares": ["PartialLeastSquares"],
         "ridge": ["Ridge"],
         "scr2net.ablations": ["ABLATIONS"],
+        "scr2net.end_to_end": ["train_end_to_end"],
         "scr2net.estimator": ["SCR2Net"],
         "scr2net.pretraining": ["PretrainedCohort"],
         "scr2net.support": ["Support"],

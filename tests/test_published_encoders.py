@@ -99,7 +99,7 @@ def test_the_name_tells_weights_and_preprocessing_apart(hub: Path, tmp_path: Pat
 
 def test_nothing_is_trained_and_no_dropout_is_drawn(hub: Path) -> None:
     write_vit(cached(hub, "lab/vit"))
-    network = get_encoder("hf:lab/vit")._network
+    network = get_encoder("hf:lab/vit").network
     assert not network.training
     assert not any(weight.requires_grad for weight in network.parameters())
 

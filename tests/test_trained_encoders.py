@@ -70,7 +70,7 @@ def test_every_weight_is_trained(tmp_path: Path) -> None:
         train_encoder(patches, tmp_path / f"{epochs}.safetensors", epochs=epochs, **SMALL)
         for epochs in (0, 1)
     )
-    pairs = zip(random._network.named_parameters(), trained._network.parameters(), strict=True)
+    pairs = zip(random.network.named_parameters(), trained.network.parameters(), strict=True)
     assert [name for (name, before), after in pairs if torch.equal(before, after)] == []
 
 

@@ -147,57 +147,92 @@ class _Loop:
         )
 
     def run_epoch(self) -> None:
-        labels = self._soft_labels() if self.settings.retrieval_weight > 0 else None
+        labels = None
+        if self.settings.retrieval_weight > 0:
+            labels = soft_labels(self.network, self.examples, self.settings)
         self.network.train()
         order = torch.randperm(len(self.features))
         n_batches = max(1, round(len(order) / self.settings.batch_size))
         for batch in order.to(self.features.device).tensor_split(n_batches):
             with mixed_precision(self.features.device):
-                loss = self._loss(batch, labels)
+                loss = self._loss(
+                    batch, None if labels is None else (labels[0][batch], labels[1][batch])
+                )
             self.optimiser.zero_grad()
             torch.autograd.backward(loss)
             self.optimiser.step()
 
-    def _soft_labels(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Refresh the memory bank and ask it about every training spot but itself."""
-        images = embed_images(self.network, self.examples.features)
-        bank = memory_bank(self.network, self.examples, images=images)
-        own = np.arange(len(images))
-        found = bank.retrieve(
-            images,
-            self.settings.n_neighbors,
-            n_types=self.settings.n_types,
-            temperature=self.settings.retrieval_temperature,
-            own=own,
-        )
-        device = self.features.device
-        labels = torch.from_numpy(bank.soft_labels(found)).to(device)
-        return labels, torch.from_numpy(found.confidence).to(device)
-
     def _loss(
         self, batch: torch.Tensor, retrieved: tuple[torch.Tensor, torch.Tensor] | None
     ) -> torch.Tensor:
-        settings, targets = self.settings, self.targets[batch]
-        noise = settings.feature_noise * torch.randn(len(batch), self.features.shape[1]).to(
+        noise = self.settings.feature_noise * torch.randn(len(batch), self.features.shape[1]).to(
             self.features.device
         )
-        added, images = self.network(self.features[batch] + noise)
-        predicted = self.base[batch] + added
-        expressions = self.network.expression_projection(targets)
-        loss = functional.mse_loss(predicted, targets)
-        loss = loss + settings.pearson_weight * pearson_loss(predicted, targets)
-        loss = loss + settings.contrastive_weight * info_nce(
-            images,
-            expressions,
-            self.network.temperature,
-            matching(targets, settings.match_temperature),
+        shown = self.features[batch] + noise
+        return network_loss(
+            self.network, shown, self.base[batch], self.targets[batch], retrieved, self.settings
         )
-        if retrieved is None:
-            return loss
-        labels, confidence = retrieved
-        return loss + settings.retrieval_weight * soft_label_loss(
-            predicted, labels[batch], confidence[batch]
-        )
+
+
+def soft_labels(
+    network: Network, examples: Examples, settings: Settings
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what the other spots, freshly embedded, say of each, (n, G), and how surely, (n,)."""
+    images = embed_images(network, examples.features)
+    bank = memory_bank(network, examples, images=images)
+    found = bank.retrieve(
+        images,
+        settings.n_neighbors,
+        n_types=settings.n_types,
+        temperature=settings.retrieval_temperature,
+        own=np.arange(len(images)),
+    )
+    device = network.log_temperature.device
+    labels = torch.from_numpy(bank.soft_labels(found)).to(device)
+    return labels, torch.from_numpy(found.confidence).to(device)
+
+
+def network_loss(
+    network: Network,
+    features: torch.Tensor,
+    base: torch.Tensor,
+    targets: torch.Tensor,
+    retrieved: tuple[torch.Tensor, torch.Tensor] | None,
+    settings: Settings,
+) -> torch.Tensor:
+    """Return the loss of a batch.
+
+    Parameters
+    ----------
+    network
+        Being trained.
+    features
+        Of the spots, (n, D).
+    base
+        What the skip path predicts, (n, G).
+    targets
+        Standardised expression, (n, G).
+    retrieved
+        Soft labels (n, G) and confidence (n,); None leaves their term out.
+    settings
+        Weights of the terms.
+
+    Returns
+    -------
+    Tensor
+        Scalar.
+    """
+    added, images = network(features)
+    predicted = base + added
+    expressions = network.expression_projection(targets)
+    loss = functional.mse_loss(predicted, targets)
+    loss = loss + settings.pearson_weight * pearson_loss(predicted, targets)
+    loss = loss + settings.contrastive_weight * info_nce(
+        images, expressions, network.temperature, matching(targets, settings.match_temperature)
+    )
+    if retrieved is None:
+        return loss
+    return loss + settings.retrieval_weight * soft_label_loss(predicted, *retrieved)
 
 
 def _new_network(examples: Examples, settings: Settings) -> Network:

@@ -53,6 +53,8 @@ class FrozenEncoder:
     ----------
     name, dim
         See :class:`PatchEncoder`.
+    network, features_of
+        As given; the network is frozen.
     """
 
     def __init__(
@@ -71,8 +73,8 @@ class FrozenEncoder:
         self.preprocessing = preprocessing
         self.batch_size = batch_size
         self._device = chosen_device(device)
-        self._network = network.eval().requires_grad_(requires_grad=False).to(self._device)
-        self._features_of = features_of
+        self.network = network.eval().requires_grad_(requires_grad=False).to(self._device)
+        self.features_of = features_of
         side = preprocessing.side
         self.dim = self._encoded(np.zeros((1, side, side, 3), np.uint8)).shape[1]
 
@@ -106,5 +108,5 @@ class FrozenEncoder:
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
         )
         with torch.inference_mode(), repeatable:
-            features = self._features_of(self._network, pixels)
+            features = self.features_of(self.network, pixels)
         return features.float().cpu().numpy()

@@ -17,6 +17,7 @@ class SmallNetwork(nn.Module):
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
+        self.widths = widths
         first = widths[0]
         self.stem = nn.Sequential(
             nn.Conv2d(3, first, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(first)

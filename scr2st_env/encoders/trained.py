@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from scr2st_env.embedders.storage import load_arrays, save_arrays
 from scr2st_env.encoders.frozen import BATCH_SIZE, FrozenEncoder
@@ -12,18 +15,37 @@ from scr2st_env.encoders.small_network import SmallNetwork
 from scr2st_env.encoders.weights import digest_of
 from scr2st_env.errors import InputError
 
+if TYPE_CHECKING:
+    from scr2st_env.encoders.pooling import FeaturesOf
+
 KIND = "trained patch encoder"
 
 
 def save_encoder(
     path: str | Path,
-    network: SmallNetwork,
-    widths: tuple[int, ...],
+    network: torch.nn.Module,
     preprocessing: Preprocessing,
+    base: str | None = None,
 ) -> None:
-    """Write a trained network to one ``.safetensors`` file, settings as JSON in its header."""
-    settings = {"widths": list(widths), "preprocessing": preprocessing.settings}
-    arrays = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    """Write a trained network to one ``.safetensors`` file, settings as JSON in its header.
+
+    Parameters
+    ----------
+    path
+        The file.
+    network
+        A :class:`SmallNetwork`, or that of the encoder named by ``base``.
+    preprocessing
+        What it takes.
+    base
+        Name, for :func:`get_encoder`, of the encoder whose network this was before it was trained.
+    """
+    settings: dict[str, Any] = {"preprocessing": preprocessing.settings}
+    if isinstance(network, SmallNetwork):
+        settings["widths"] = list(network.widths)
+    else:
+        settings["base"] = base
+    arrays = {name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
     save_arrays(path, KIND, settings, arrays)
 
 
@@ -49,13 +71,16 @@ def load_encoder(
     InputError
         If there is no such file, or it holds something else.
     """
-    import torch
-
     settings, arrays = load_arrays(path, KIND)
+    features_of: FeaturesOf = returned
     try:
         preprocessing = Preprocessing(**settings["preprocessing"])
-        with torch.device("meta"):  # no random weights are drawn in vain
-            network = SmallNetwork(tuple(settings["widths"]))
+        network: torch.nn.Module
+        if "widths" in settings:
+            with torch.device("meta"):  # no random weights are drawn in vain
+                network = SmallNetwork(tuple(settings["widths"]))
+        else:
+            network, features_of = _base(settings["base"])
         tensors = {name: torch.tensor(array) for name, array in arrays.items()}
         network.load_state_dict(tensors, assign=True)
     except (KeyError, TypeError, RuntimeError) as error:
@@ -63,8 +88,18 @@ def load_encoder(
     return FrozenEncoder(
         f"trained@{digest_of([Path(path)], settings)}",
         network,
-        returned,
+        features_of,
         preprocessing,
         device=device,
         batch_size=batch_size,
     )
+
+
+def _base(name: str) -> tuple[torch.nn.Module, FeaturesOf]:
+    """Return network and pooling of the encoder that training started from."""
+    from scr2st_env.encoders.base import get_encoder
+
+    encoder = get_encoder(name, device="cpu")
+    if not isinstance(encoder, FrozenEncoder):
+        raise InputError(f"{name} is no network that can be trained")
+    return encoder.network, encoder.features_of

@@ -115,15 +115,15 @@ def train_encoder(
             nn.ReLU(),
             nn.Linear(PROJECTED, PROJECTED),
         )
-    pixels = torch.cat([_scaled(source, preprocessing) for source in sources if len(source)])
+    pixels = torch.cat([scaled_patches(source, preprocessing) for source in sources if len(source)])
     model = nn.Sequential(network, projection).to(place).train()
     _train(model, pixels, preprocessing, views or Views(), epochs, batch_size, learning_rate, seed)
-    save_encoder(path, network.cpu(), widths, preprocessing)
+    save_encoder(path, network.cpu(), preprocessing)
     return load_encoder(path, device=device)
 
 
-def _scaled(patches: PatchSource, preprocessing: Preprocessing) -> torch.Tensor:
-    """All patches, scaled: uint8 (n, 3, side, side)."""
+def scaled_patches(patches: PatchSource, preprocessing: Preprocessing) -> torch.Tensor:
+    """Return all patches, scaled, uint8 (n, 3, side, side)."""
     starts = range(0, len(patches), CHUNK)
     chunks = (np.array(checked_patches(patches[start : start + CHUNK])) for start in starts)
     return torch.cat([preprocessing.scaled(torch.from_numpy(chunk)) for chunk in chunks])
