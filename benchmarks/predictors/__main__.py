@@ -29,7 +29,8 @@ def main(
         Path | None, typer.Option(help="Write the page and its tables into this folder.")
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option(help="Run this part alone; may be given several times.")
+        list[str] | None,
+        typer.Option(help="Part to run, such as her2st-ablations; several times for several."),
     ] = None,
     draws: Annotated[
         int, typer.Option(min=1, help="Sets of spots bought at random, per section and budget.")
