@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from predictor.metrics import mean_pearson_per_gene
 from predictor.scr2net import training
 from predictor.scr2net.experts import Linear
 from predictor.scr2net.gate import ProgramGate, convex_weights
-from predictor.scr2net.kriging import Kriging
+from predictor.scr2net.kriging import PROGRAM_NOISES, Kriging
 from predictor.scr2net.learning import learn
 from predictor.scr2net.losses import info_nce, matching, pearson_loss, soft_label_loss
 from predictor.scr2net.modules import Network, Sizes
+from predictor.scr2net.programs import programs_of
 from predictor.scr2net.training import Examples, Settings, _Loop, embed_images, memory_bank, train
 from scr2st_env import InputError
 
@@ -251,12 +253,12 @@ def test_kriging_leaves_one_out_as_if_fitted_without_the_spot() -> None:
     places, looks, values = rng.uniform(0, 9, (15, 2)), rng.normal(size=(15, 3)), None
     values = rng.normal(size=(15, 4))
     values -= values.mean(axis=0)
-    kriging = Kriging.fit(places, looks, values)
+    kriging = Kriging.fit(places, looks, values, programs_of(values, 2))
     held_out, variance = kriging.held_out(), kriging.held_out_variance()
     for spot in range(15):
         rest = np.delete(np.arange(15), spot)
         others = values[rest] - values[rest].mean(axis=0)
-        other = Kriging(places[rest], looks[rest], others, kriging.kernels, kriging.weights)
+        other = replace(kriging, places=places[rest], looks=looks[rest], values=others)
         at = places[[spot]], looks[[spot]]
         np.testing.assert_allclose(other.predict(*at)[0], held_out[spot], atol=1e-9)
         np.testing.assert_allclose(other.relative_variance(*at)[0], variance[spot], atol=1e-9)
@@ -273,7 +275,7 @@ def test_held_out_predictions_of_pure_noise_do_not_lean_away_from_the_truth(
     noise = noise - noise.mean(axis=0)
     nothing = Linear(features.mean(axis=0), np.zeros((5, 400)))
     for name in ("linear", "retrieval", "regression", "kriging"):
-        _, _, held_out = learn(measured, noise, [name], settings(), nothing, None)
+        held_out = learn(measured, noise, [name], settings(), nothing, None).held_out
         assert abs(np.corrcoef(held_out.ravel(), noise.ravel())[0, 1]) < 0.15, name
 
 
@@ -282,7 +284,10 @@ def test_kriging_with_one_kernel_is_a_gaussian_process() -> None:
     process = GaussianProcess(USUAL).fit(features, expression, coordinates=places)
     level = expression.mean(axis=0)
     looks = process.projection_(features)
-    kriging = Kriging(places, looks, expression - level, (USUAL,), np.ones(1))
+    noises = np.array(PROGRAM_NOISES)[:, None] == USUAL.noise
+    nothing = np.zeros((N_GENES, 0))
+    shares = noises[None].astype(float)
+    kriging = Kriging(places, looks, expression - level, (USUAL,), np.ones(1), nothing, shares)
     # the process also moves its level a little, so the two agree up to a constant per gene
     difference = (
         level + kriging.predict(places, looks) - process.predict(features, coordinates=places)

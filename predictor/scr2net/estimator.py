@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Literal, Self, overload
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from predictor.base import Cohort, Measured, Predictor, gene_spread, level
+from predictor.base import Cohort, Measured, Predictor
 from predictor.ridge import MIN_SPOTS
 from predictor.scr2net.experts import EXPERTS, Retrieval
+from predictor.scr2net.fitting import fit_experts, serves_alone
 from predictor.scr2net.gate import ProgramGate, held_out_error
-from predictor.scr2net.learning import Learned, cohort_base, from_cohort, learn
 from predictor.scr2net.parameters import check_parameters, settings_of
 from predictor.scr2net.pretraining import PretrainedCohort, pretrain
 from predictor.scr2net.saving import load, save
-from predictor.scr2net.support import Support, support_of
+from predictor.scr2net.support import Support, bank_rows, support_of
 from predictor.scr2net.training import Settings
 from scr2st_env.arrays import FloatArray
 from scr2st_env.errors import InputError
@@ -39,7 +39,8 @@ class SCR2Net(Predictor):
     * ``regression``: a trained adapter on the features and a regression head;
     * ``retrieval``: the profiles of measured spots whose image and expression embed near the
       image of the spot, those of minority cell types dropped;
-    * ``kriging``: Gaussian processes on places and features.
+    * ``kriging``: Gaussian processes on places and features, each expression program with a noise
+      of its own.
 
     Their blend is convex, with weights learned on held-out measured spots; then each expression
     program gets the gain that held-out spots justify. With a cohort the network is trained on its
@@ -291,34 +292,21 @@ class SCR2Net(Predictor):
                     f"measured spots of one slide, got {measured.n_spots}"
                 )
         pretrained = None if cohort is None else self._pretrained(cohort)
-        self.level_ = level(measured, cohort)
-        learned, truth = self._learn(measured, pretrained)
+        fitted = fit_experts(
+            measured, pretrained, tuple(self.experts), self._settings(), gate=self.gate
+        )
+        learned, self.level_, self.spread_ = fitted.learned, fitted.level, fitted.spread
         self.blend_, self.weights_ = learned.blend, learned.blend.weights
+        self.bank_names_, self.bank_slides_ = bank_rows(
+            self.spot_names_[: measured.n_spots],
+            pretrained if serves_alone(pretrained, measured.n_spots) else None,
+        )
         self.gate_ = ProgramGate.open(self.n_genes_)
-        if self.gate and self.program_gate and len(truth) >= MIN_SPOTS:
-            self.gate_ = ProgramGate.fit(learned.held_out, truth)
-        self.held_out_error_ = held_out_error(self.gate_(learned.held_out), truth, self.spread_)
-
-    def _learn(
-        self, measured: Measured, pretrained: PretrainedCohort | None
-    ) -> tuple[Learned, Matrix]:
-        """Return the experts, and the truth about the spots that they were asked about."""
-        names, settings = tuple(self.experts), self._settings()
-        self.bank_names_: tuple[str, ...] = self.spot_names_
-        self.bank_slides_: tuple[str, ...] = ("",) * measured.n_spots
-        if pretrained is not None and measured.n_spots < MIN_SPOTS:
-            self.spread_ = pretrained.spread
-            others = np.asarray(pretrained.spot_names).tolist()
-            self.bank_names_ = (*self.spot_names_[: measured.n_spots], *others)
-            self.bank_slides_ += tuple(np.asarray(pretrained.groups).astype(str).tolist())
-            targets = (measured.expression - self.level_) / self.spread_
-            learned = from_cohort(pretrained, measured, targets, names)
-        else:
-            self.spread_ = gene_spread(measured.expression)
-            targets = (measured.expression - self.level_) / self.spread_
-            base = cohort_base(pretrained, measured, targets, self.spread_)
-            learned = learn(measured, targets, names, settings, base, pretrained, gate=self.gate)
-        return learned, targets[learned.rows]
+        if self.gate and self.program_gate and len(fitted.truth) >= MIN_SPOTS:
+            self.gate_ = ProgramGate.fit(learned.held_out, fitted.truth, learned.programs)
+        self.held_out_error_ = held_out_error(
+            self.gate_(learned.held_out), fitted.truth, self.spread_
+        )
 
     def _predict(self, features: Matrix, coordinates: Matrix | None) -> Matrix:
         blended = self.blend_.predict(features, coordinates)

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from predictor.ridge import MIN_SPOTS
+from predictor.scr2net.programs import programs_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,9 +69,8 @@ def convex_weights(
 class ProgramGate:
     """Gain of each expression program: some can be predicted from an image, most cannot.
 
-    Programs are the principal components of the measured, standardised expression. A program that
-    was predicted well for held-out spots is kept, one that was not is turned down; what lies
-    outside all programs is left as it is.
+    A program that was predicted well for held-out spots is kept, one that was not is turned down;
+    what lies outside all programs is left as it is.
 
     Parameters
     ----------
@@ -93,6 +93,7 @@ class ProgramGate:
         cls,
         held_out: Matrix,
         truth: Matrix,
+        programs: Matrix | None = None,
         strength: float = PROGRAM_STRENGTH,
         highest: float = HIGHEST_GAIN,
     ) -> ProgramGate:
@@ -104,6 +105,8 @@ class ProgramGate:
         ----------
         held_out, truth
             Prediction and truth of the measured spots, standardised, (n, G).
+        programs
+            Orthonormal columns, (G, R); default: those of the truth.
         strength
             How strongly gains are held at 1; the pull weakens with more spots.
         highest
@@ -113,10 +116,10 @@ class ProgramGate:
         -------
         ProgramGate
         """
-        _, size, right = np.linalg.svd(truth, full_matrices=False)
-        programs = right[size > 1e-6 * size.max(initial=1e-12)].T
+        programs = programs_of(truth) if programs is None else programs
         found, predicted = truth @ programs, held_out @ programs
         pull = strength * (found**2).sum(axis=0) / np.sqrt(len(truth))
+        pull = np.maximum(pull, 1e-12)  # of a program that no measured spot shows
         gains = ((found * predicted).sum(axis=0) + pull) / ((predicted**2).sum(axis=0) + pull)
         return cls(programs, np.clip(gains, 0, highest))
 

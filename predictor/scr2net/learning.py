@@ -24,6 +24,7 @@ from predictor.scr2net.gate import convex_weights
 from predictor.scr2net.kriging import Kriging
 from predictor.scr2net.modules import Network
 from predictor.scr2net.pretraining import PretrainedCohort
+from predictor.scr2net.programs import programs_of
 from predictor.scr2net.training import Examples, Settings, joined, memory_bank, train, train_on
 
 if TYPE_CHECKING:
@@ -53,11 +54,14 @@ class Learned(NamedTuple):
         The measured spots that were held out in turn.
     held_out
         The prediction of these, (len(rows), G).
+    programs
+        In which the expression of the tissue varies, (G, R).
     """
 
     blend: Blend
     rows: NDArray[np.int64]
     held_out: Matrix
+    programs: Matrix
 
 
 def learn(
@@ -68,6 +72,7 @@ def learn(
     base: Linear,
     pretrained: PretrainedCohort | None,
     *,
+    programs: Matrix | None = None,
     gate: bool = True,
 ) -> Learned:
     """Learn the experts from the measured spots of one slide.
@@ -86,6 +91,8 @@ def learn(
         What a cohort predicts, all zero without one; the experts predict the rest.
     pretrained
         The cohort whose network is trained further; None: a new one.
+    programs
+        Along which kriging chooses how much to smooth, (G, R); default: those of the targets.
     gate
         Whether the experts' weights are learned; else they are those before any evidence.
 
@@ -96,6 +103,7 @@ def learn(
     experts: dict[str, Expert] = {}
     held_out: dict[str, Matrix] = {}
     rows, spread = _evenly(len(targets)), 0.0
+    programs = programs_of(targets) if programs is None else programs
     expected = base.predict(measured.features, None)
     rest = targets - expected
     if "linear" in names:
@@ -117,7 +125,7 @@ def learn(
         projection = Projection.fit(np.concatenate(known), LOOK_COMPONENTS)
         places = None if measured.coordinates is None else measured.coordinates[rows]
         looks = projection(measured.features[rows])
-        kriging = Kriging.fit(places, looks, rest[rows])
+        kriging = Kriging.fit(places, looks, rest[rows], programs)
         experts["kriging"] = Interpolation(projection, kriging)
         held_out["kriging"] = kriging.held_out()
     scales = _scales(held_out)
@@ -126,7 +134,7 @@ def learn(
     blended = expected[rows]
     for name, weight in weights.items():
         blended = blended + weight * held_out[name]
-    return Learned(Blend(base, experts, weights, scales, spread), rows, blended)
+    return Learned(Blend(base, experts, weights, scales, spread), rows, blended, programs)
 
 
 def from_cohort(
@@ -164,7 +172,8 @@ def from_cohort(
     total = sum(COHORT_PRIOR[name] for name in experts)
     weights = {name: COHORT_PRIOR[name] / total for name in experts}
     blend = Blend(nothing, experts, weights, dict.fromkeys(experts, 1.0))
-    return Learned(blend, np.arange(0), np.zeros((0, targets.shape[1])))
+    n_genes = targets.shape[1]
+    return Learned(blend, np.arange(0), np.zeros((0, n_genes)), np.zeros((n_genes, 0)))
 
 
 def cohort_base(

@@ -109,7 +109,8 @@ def _pack(expert: Expert, arrays: Arrays, about: dict[str, Any]) -> None:
         kriging, projection = expert.kriging, expert.projection
         arrays |= {"kriging.mean": projection.mean, "kriging.axes": projection.axes}
         arrays["kriging.looks"], arrays["kriging.values"] = kriging.looks, kriging.values
-        arrays["kriging.weights"] = kriging.weights
+        arrays["kriging.weights"], arrays["kriging.programs"] = kriging.weights, kriging.programs
+        arrays["kriging.shares"] = kriging.shares
         if kriging.places is not None:
             arrays["kriging.places"] = kriging.places
         about["kernels"] = [astuple(kernel) for kernel in kriging.kernels]
@@ -136,6 +137,8 @@ def _unpack(arrays: Arrays, about: dict[str, Any], base: Linear) -> dict[str, Ex
             arrays["kriging.values"],
             tuple(Kernel(*values) for values in about["kernels"]),
             arrays["kriging.weights"],
+            arrays["kriging.programs"],
+            arrays["kriging.shares"],
         )
         projection = Projection(arrays["kriging.mean"], arrays["kriging.axes"])
         experts["kriging"] = Interpolation(projection, kriging)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from predictor.base import Matrix
+    from predictor.cohort import Cohort
     from predictor.reference_cells import NearestCells
 
     Array = NDArray[np.float32]
@@ -74,6 +75,25 @@ class Support(Neighbourhood):
             each = 1 / cells.indices.shape[1]
             parts.append(rows.assign(weight=np.float32(each), kept=True))
         return pd.concat(parts, ignore_index=True)
+
+
+def bank_rows(
+    measured: Sequence[str], cohort: Cohort | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return name and slide of every row of a retrieval's bank.
+
+    Parameters
+    ----------
+    measured
+        Names of the measured spots, which come first; their slide is "".
+    cohort
+        Whose spots come next, where they serve.
+    """
+    names, slides = tuple(measured), ("",) * len(measured)
+    if cohort is None:
+        return names, slides
+    others, groups = np.asarray(cohort.spot_names), np.asarray(cohort.groups).astype(str)
+    return (*names, *others.tolist()), (*slides, *groups.tolist())
 
 
 def support_of(
