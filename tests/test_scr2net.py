@@ -170,7 +170,7 @@ def test_half_precision_products_train_the_same_network_but_for_rounding(
 
 
 def test_without_its_loss_nothing_is_retrieved_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "memory_bank", lambda *_: pytest.fail("retrieved in vain"))
+    monkeypatch.setattr(training, "memory_bank", lambda *_, **__: pytest.fail("retrieved in vain"))
     train(examples(), settings(retrieval_weight=0.0), 1)
     with pytest.raises(pytest.fail.Exception):
         train(examples(), settings(), 1)
