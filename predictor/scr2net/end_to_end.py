@@ -160,7 +160,7 @@ def train_end_to_end(
         )
         _train(learner, pixels, examples, settings, epochs, batch_size, rate, views or Views())
     save_encoder(path, learner.backbone.cpu(), learner.preprocessing, backbone)
-    return load_encoder(path, device=settings.device)
+    return load_encoder(path, device=settings.device, find=get_encoder)
 
 
 def _learner(backbone: str | None, n_genes: int, width: int) -> EndToEnd:

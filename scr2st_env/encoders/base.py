@@ -122,7 +122,7 @@ def get_encoder(
     if name.endswith(".safetensors"):
         from scr2st_env.encoders.trained import load_encoder
 
-        return load_encoder(name, device=device, batch_size=batch_size)
+        return load_encoder(name, device=device, batch_size=batch_size, find=get_encoder)
     known = ", ".join([*_FACTORIES, *PATHOLOGY_MODELS])
     raise InputError(
         f"no patch encoder is named {name!r}; there is {known}, timm:MODEL, hf:OWNER/NAME, and "

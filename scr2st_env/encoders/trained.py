@@ -16,6 +16,9 @@ from scr2st_env.encoders.weights import digest_of
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scr2st_env.encoders.base import PatchEncoder
     from scr2st_env.encoders.pooling import FeaturesOf
 
 KIND = "trained patch encoder"
@@ -50,9 +53,13 @@ def save_encoder(
 
 
 def load_encoder(
-    path: str | Path, *, device: str = "auto", batch_size: int = BATCH_SIZE
+    path: str | Path,
+    *,
+    device: str = "auto",
+    batch_size: int = BATCH_SIZE,
+    find: Callable[[str], PatchEncoder] | None = None,
 ) -> FrozenEncoder:
-    """Return the encoder that :func:`scr2st_env.encoders.train_encoder` saved.
+    """Return an encoder that was trained here and saved.
 
     Parameters
     ----------
@@ -60,6 +67,8 @@ def load_encoder(
         The file.
     device, batch_size
         See :func:`scr2st_env.encoders.get_encoder`.
+    find
+        Finds by its name the encoder that training started from, where it was a published one.
 
     Returns
     -------
@@ -80,7 +89,7 @@ def load_encoder(
             with torch.device("meta"):  # no random weights are drawn in vain
                 network = SmallNetwork(tuple(settings["widths"]))
         else:
-            network, features_of = _base(settings["base"])
+            network, features_of = _base(settings["base"], find)
         tensors = {name: torch.tensor(array) for name, array in arrays.items()}
         network.load_state_dict(tensors, assign=True)
     except (KeyError, TypeError, RuntimeError) as error:
@@ -95,11 +104,10 @@ def load_encoder(
     )
 
 
-def _base(name: str) -> tuple[torch.nn.Module, FeaturesOf]:
-    """Return network and pooling of the encoder that training started from."""
-    from scr2st_env.encoders.base import get_encoder
-
-    encoder = get_encoder(name, device="cpu")
+def _base(
+    name: str, find: Callable[[str], PatchEncoder] | None
+) -> tuple[torch.nn.Module, FeaturesOf]:
+    encoder = None if find is None else find(name)
     if not isinstance(encoder, FrozenEncoder):
         raise InputError(f"{name} is no network that can be trained")
     return encoder.network, encoder.features_of
