@@ -56,7 +56,7 @@ class SpotAgent(SlideAgent):
 
     def __post_init__(self) -> None:
         """Begin with an empty bank."""
-        self.bank = SlideBank([], self.settings.kernel.noise)
+        self.bank = SlideBank([], self.settings)
 
     def prepare(self, slide: PublicSlide) -> None:
         """Describe the slide to the network, unless it is the one described last.
@@ -71,7 +71,7 @@ class SpotAgent(SlideAgent):
         """
         self.n_measured: int | None = None
         if (slide.fingerprint, self.budget) not in self.bank.keys:
-            self.bank = SlideBank([self._describe(self.budget)], self.settings.kernel.noise)
+            self.bank = SlideBank([self._describe(self.budget)], self.settings)
 
     def predict(
         self,
@@ -125,6 +125,7 @@ class SpotAgent(SlideAgent):
                 torch.from_numpy(bought[None].astype(np.float32)),
                 torch.from_numpy(available[None].astype(np.float32)),
                 torch.from_numpy(progress[None].astype(np.float32)),
+                self.network.prior,
             )
             found = self.network.forward_actor(batch)
         return found[0].double().numpy()
@@ -136,7 +137,7 @@ class SpotAgent(SlideAgent):
         if (fingerprint, n_measured) not in self.bank.keys:
             alone = self.bank.slide(self.bank.row(fingerprint, self.budget))
             inputs = [alone, self._describe(n_measured)]
-            self.bank = SlideBank(inputs, self.settings.kernel.noise)
+            self.bank = SlideBank(inputs, self.settings)
         return n_measured
 
     def _describe(self, n_measured: int) -> SlideInputs:

@@ -24,6 +24,7 @@ from agents.progress_file import ProgressFile
 from agents.record import TrainingRecord
 from agents.retrospective import read_retrospective
 from agents.returns import CentredRewards, reward_statistics
+from agents.rollouts import SpotRolloutBuffer
 from agents.spot_agent import SpotAgent
 from agents.starting_point import choose_prior, scores_of
 from agents.vec_env import SpotSamplingVecEnv
@@ -206,7 +207,8 @@ def train_spot_agent(
             patience=patience,
         )
         best.score()
-        choose_prior(agent, scores(retrospective.slides))
+        if settings.prior:
+            choose_prior(agent, scores(retrospective.slides))
         best.score(trusted=True)
         statistics = reward_statistics(agent, world, seed)
         envs = SpotSamplingVecEnv(n_envs, **arguments(retrospective.slides))
@@ -219,6 +221,7 @@ def train_spot_agent(
             n_epochs=n_epochs,
             gamma=1.0,
             gae_lambda=gae_lambda,
+            rollout_buffer_class=SpotRolloutBuffer,
             policy_kwargs={
                 "network": agent.network,
                 "bank": _bank(world, agent),
@@ -274,6 +277,8 @@ def untrained_agent(
     settings = settings or InputSettings()
     projection = FeatureProjection.fit(slides, settings.n_components)
     network = SpotNetwork(n_spot_inputs(settings, projection), width, prior_strength)
+    if not settings.prior:
+        network.prior.zero_()
     return SpotAgent(network, settings, projection)
 
 
@@ -323,4 +328,4 @@ def _bank(env: SpotSamplingEnv, agent: SpotAgent) -> SlideBank:
         n_measured = env.budget_spots + int(observation["mask"].sum())
         inputs = describe(slide.public, n_measured, agent.settings, agent.projection)
         described.append(inputs)
-    return SlideBank(described, agent.settings.kernel.noise)
+    return SlideBank(described, agent.settings)

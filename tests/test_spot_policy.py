@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from agents import DesignAgent, RewardOracle, SpotAgent, run_episode
 from agents.policy.bank import TENSORS, SlideBank
 from agents.policy.context import (
+    FAR,
     PRIORS,
     design_gain,
     n_spot_inputs,
     posterior_variance,
+    spot_context,
     standardise,
 )
-from agents.policy.inputs import FeatureProjection, InputSettings, describe
+from agents.policy.inputs import SEEN, FeatureProjection, InputSettings, describe
 from agents.policy.sb3 import SpotPolicy
 from agents.starting_point import CANDIDATES, choose_prior, scores_of
 from agents.training import _bank, untrained_agent
@@ -93,9 +95,14 @@ def _random(_: Any, action_mask: Any, rng: np.random.Generator) -> int:
     return int(rng.choice(np.flatnonzero(action_mask)))
 
 
-@given(seed=st.integers(0, 10_000))
+GROUPS = ("seen", "posterior", "distances")
+EVERYTHING = InputSettings(distances=True)
+STATIC = InputSettings(seen=False, posterior=False, prior=False)
+
+
+@given(seed=st.integers(0, 10_000), inputs=st.sampled_from([InputSettings(), EVERYTHING, STATIC]))
 @settings(max_examples=15, deadline=None)
-def test_a_permutation_of_the_spots_permutes_the_logits(seed: int) -> None:
+def test_a_permutation_of_the_spots_permutes_the_logits(seed: int, inputs: InputSettings) -> None:
     rng = np.random.default_rng(seed)
     slide = toy_slide("one", 6, 1)
     order = rng.permutation(36)
@@ -107,7 +114,7 @@ def test_a_permutation_of_the_spots_permutes_the_logits(seed: int) -> None:
         spot_names=public.spot_names[order],
         encoder="toy",
     )
-    agent = restless(untrained_agent([public]), seed)
+    agent = restless(untrained_agent([public], inputs), seed)
     bought, available = rng.random(36) < 0.2, rng.random(36) < 0.6
     progress = np.array([0.4, 0.2])
     agent.begin_episode(public, 7, 1, 0)
@@ -117,9 +124,10 @@ def test_a_permutation_of_the_spots_permutes_the_logits(seed: int) -> None:
     np.testing.assert_allclose(again, logits[order], rtol=2e-3, atol=2e-3)
 
 
-def test_features_purchases_and_progress_all_reach_the_logits() -> None:
+@pytest.mark.parametrize("inputs", [InputSettings(), EVERYTHING, STATIC])
+def test_features_purchases_and_progress_all_reach_the_logits(inputs: InputSettings) -> None:
     slide = toy_slide("one", 6, 1)
-    agent = restless(untrained_agent([slide.public]))
+    agent = restless(untrained_agent([slide.public], inputs))
     bought, available = np.zeros(36, bool), np.ones(36, bool)
     bought[3], available[3] = True, False
     agent.begin_episode(slide.public, 7, 1, 0)
@@ -132,10 +140,13 @@ def test_features_purchases_and_progress_all_reach_the_logits() -> None:
     assert np.abs(agent.logits(bought, available, np.array([0.4, 0.0])) - logits).max() > 1e-4
 
 
-def test_compact_and_full_observations_make_the_same_picks_on_slides_of_any_size() -> None:
+@pytest.mark.parametrize("inputs", [InputSettings(), EVERYTHING, STATIC])
+def test_compact_and_full_observations_make_the_same_picks_on_slides_of_any_size(
+    inputs: InputSettings,
+) -> None:
     small = [toy_slide("one", 5, 1), toy_slide("two", 6, 2)]
     large = [toy_slide("large", 11, 4), toy_slide("wide", 8, 3)]
-    agent = restless(untrained_agent([slide.public for slide in small]))
+    agent = restless(untrained_agent([slide.public for slide in small], inputs))
     for name in ("large", "wide"):
         picks = [
             run_episode(agent, make_env(large, observation=mode), slide=name).picks
@@ -195,7 +206,7 @@ def make_bank() -> tuple[list[Slide], SlideBank]:
     slides = [toy_slide("one", 5, 1), toy_slide("two", 7, 2)]
     projection = FeatureProjection.fit([slide.public for slide in slides], 4)
     inputs = [describe(slide.public, 5, InputSettings(), projection) for slide in slides]
-    return slides, SlideBank(inputs, 1.5)
+    return slides, SlideBank(inputs, InputSettings())
 
 
 def test_the_bank_never_reads_the_rows_of_another_slide() -> None:
@@ -203,16 +214,22 @@ def test_the_bank_never_reads_the_rows_of_another_slide() -> None:
     rows = torch.tensor([1, 0, 1])
     mask, available = torch.zeros(3, 60), torch.ones(3, 60)
     mask[:, 2] = 1
-    before = bank(rows, mask, available, torch.zeros(3, 2))
+    weights = torch.ones(len(PRIORS))
+    before = bank(rows, mask, available, torch.zeros(3, 2), weights)
     for name in TENSORS:
         bank.get_buffer(f"{name}_0").fill_(0.7)
-    after = bank(rows, mask, available, torch.zeros(3, 2))
-    for old, new in zip(before, after, strict=True):
+    after = bank(rows, mask, available, torch.zeros(3, 2), weights)
+    assert after.which.tolist() == [1, 0, 1]
+    for name in ("static", "real"):
+        assert torch.equal(getattr(before, name)[1], getattr(after, name)[1])
+    for name in ("dynamic", "prior"):
+        old, new = getattr(before, name), getattr(after, name)
         torch.testing.assert_close(old[[0, 2]], new[[0, 2]])
-    assert (after.inputs[1, :25] != before.inputs[1, :25]).any()
-    assert not after.real[:, 49:].any()
-    assert not after.real[1, 25:].any()
-    assert (after.inputs[0, 49:] == 0).all()
+        assert (new[1, :25] != old[1, :25]).any()
+        assert (new[1, 25:] == 0).all()
+        assert (new[[0, 2], 49:] == 0).all()
+    assert after.real.sum(1).tolist() == [25, 49]
+    assert (after.static[1, 49:] == 0).all()
 
 
 def test_the_bank_knows_slides_by_their_fingerprint_not_their_name() -> None:
@@ -225,11 +242,20 @@ def test_the_bank_knows_slides_by_their_fingerprint_not_their_name() -> None:
     assert bank.state_dict() == {}
 
 
-def test_the_number_of_inputs_is_what_the_bank_makes() -> None:
-    slides, bank = make_bank()
-    projection = FeatureProjection.fit([slide.public for slide in slides], 4)
-    batch = bank(torch.tensor([0]), torch.zeros(1, 49), torch.ones(1, 49), torch.zeros(1, 2))
-    assert batch.inputs.shape == (1, 49, n_spot_inputs(InputSettings(), projection))
+@pytest.mark.parametrize("groups", [(), GROUPS[:1], GROUPS[1:2], GROUPS[2:], GROUPS])
+@pytest.mark.parametrize("n_features", [6, 0])
+def test_the_number_of_inputs_is_what_the_bank_makes(
+    groups: tuple[str, ...], n_features: int
+) -> None:
+    public = toy_slide("one", 5).with_features(np.ones((25, n_features)).cumsum(0), "toy").public
+    projection = FeatureProjection.fit([public], 4)
+    chosen = InputSettings(**{name: name in groups for name in GROUPS})
+    bank = SlideBank([describe(public, 5, chosen, projection)], chosen)
+    masks = torch.zeros(1, 25), torch.ones(1, 25)
+    batch = bank(torch.tensor([0]), *masks, torch.zeros(1, 2), torch.zeros(len(PRIORS)))
+    n_inputs = batch.static.shape[-1] + batch.dynamic.shape[-1]
+    assert n_inputs == n_spot_inputs(chosen, projection)
+    assert batch.is_static == (not groups)
 
 
 @given(st.lists(st.floats(-50, 50), min_size=3, max_size=12))
@@ -244,13 +270,14 @@ def test_standardising_looks_only_at_what_can_be_bought(values: list[float]) -> 
     assert np.std(scaled) == pytest.approx(min(1.0, spread / 1e-4), abs=1e-3)
 
 
-def test_the_policy_in_maskable_ppo_agrees_with_the_agent() -> None:
+@pytest.mark.parametrize("inputs", [InputSettings(), EVERYTHING, STATIC])
+def test_the_policy_in_maskable_ppo_agrees_with_the_agent(inputs: InputSettings) -> None:
     from sb3_contrib import MaskablePPO
     from stable_baselines3.common.vec_env import DummyVecEnv
 
     slides = [toy_slide("one", 6, 1), toy_slide("two", 8, 2)]
     env = make_env(slides)
-    agent = restless(untrained_agent([slide.public for slide in slides]))
+    agent = restless(untrained_agent([slide.public for slide in slides], inputs))
     bank = _bank(env, agent)
     model = MaskablePPO(
         SpotPolicy,
@@ -344,6 +371,67 @@ def test_the_posterior_variance_of_a_batch_is_the_exact_one(bought: list[set[int
         for spot in spots:
             exact.observe(spot)
         np.testing.assert_allclose(variance[row], exact.variance, rtol=1e-7, atol=1e-10)
+
+
+@given(bought=st.lists(st.sets(st.integers(0, 35), max_size=20), min_size=1, max_size=3))
+@settings(max_examples=25, deadline=None)
+def test_what_changes_is_what_its_formula_says(bought: list[set[int]]) -> None:
+    public = toy_slide(side=6).public
+    projection = FeatureProjection.fit([public], 4)
+    slide = describe(public, 7, EVERYTHING, projection)
+    mask = torch.zeros(len(bought), 36)
+    for row, spots in enumerate(bought):
+        mask[row, sorted(spots)] = 1
+    changing, _ = spot_context(slide, EVERYTHING, mask, 1 - mask, torch.zeros(len(PRIORS)))
+    looks = projection.apply(public).astype(np.float64)
+    pairs = [(a - b) @ (a - b) for a in looks for b in looks]
+    n_scales = len(slide.similarity)
+    for row, spots in enumerate(bought):
+        for scale, similarity in enumerate(slide.similarity.double().numpy()):
+            unseen = np.prod([1 - SEEN * similarity[spot] for spot in spots] or [np.ones(36)], 0)
+            own, shown = changing[row, :, scale], changing[row, :, n_scales + scale]
+            np.testing.assert_allclose(own, np.log(unseen).clip(-3), atol=1e-4)
+            typical = similarity.sum(1).mean()
+            np.testing.assert_allclose(
+                shown, np.log(unseen @ similarity / typical + 0.02), atol=1e-3
+            )
+        for values, points, unit in (
+            (changing[row, :, -4], public.pitch_coordinates, 1.0),
+            (changing[row, :, -3], looks, np.sqrt(np.mean(pairs))),
+        ):
+            nearest = [
+                min([FAR, *(np.linalg.norm(point - points[spot]) / unit for spot in spots)])
+                for point in points
+            ]
+            np.testing.assert_allclose(values, np.log(np.maximum(nearest, 0.1)), atol=1e-3)
+
+
+def test_the_layers_give_what_they_give_spot_by_spot() -> None:
+    """Without sharing what does not change and without a batch: one slide, one spot at a time."""
+    slides = [toy_slide("one", 4, 1), toy_slide("two", 5, 2)]
+    for inputs in (EVERYTHING, STATIC):
+        agent = restless(untrained_agent([slide.public for slide in slides], inputs))
+        network = agent.network
+        described = [describe(s.public, 4, inputs, agent.projection) for s in slides]
+        masks = (torch.rand(3, 25, generator=torch.Generator().manual_seed(0)) < 0.3).float()
+        masks[1, 16:] = 0
+        batch = SlideBank(described, inputs)(
+            torch.tensor([1, 0, 1]), masks, 1 - masks, torch.rand(3, 2), torch.ones(4)
+        )
+        logits, values = network(batch)
+        for row, n_spots in enumerate((25, 16, 25)):
+            described_by = torch.cat([batch.static[batch.which[row]], batch.dynamic[row]], dim=-1)[
+                :n_spots
+            ]
+            hidden = network.spot(described_by)
+            bought = hidden[masks[row, :n_spots] > 0].mean(0)
+            pooled = torch.cat([hidden.mean(0), hidden.amax(0), bought, batch.progress[row]])
+            mixed = torch.relu(network.mix_spot(hidden) + network.mix_pool(pooled))
+            greedy = batch.prior[row, :n_spots] @ network.prior
+            greedy = greedy + network.direct(described_by)[:, 0]
+            expected = network.prior_strength * greedy + network.residual(mixed)[:, 0]
+            torch.testing.assert_close(logits[row, :n_spots], expected, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(values[row], network.value(pooled), rtol=1e-4, atol=1e-4)
 
 
 def test_the_prior_that_covers_buys_what_pays_the_spatial_density_most() -> None:

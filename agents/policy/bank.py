@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from agents.policy.context import N_DYNAMIC, PRIORS, SpotBatch, spot_context
-from agents.policy.inputs import SlideInputs
+from agents.policy.context import SpotBatch, spot_context
+from agents.policy.inputs import InputSettings, SlideInputs
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-TENSORS = ("static", "similarity", "unseen", "factor", "rough", "away", "tissue")
+TENSORS = ("static", "similarity", "unseen", "factor", "rough", "away", "unlike", "tissue")
 
 
 class SlideBank(nn.Module):
@@ -24,13 +24,13 @@ class SlideBank(nn.Module):
     ----------
     slides
         In the order in which observations number them.
-    noise
-        Of the design kernel.
+    settings
+        How they are described.
     """
 
-    def __init__(self, slides: Sequence[SlideInputs], noise: float) -> None:
+    def __init__(self, slides: Sequence[SlideInputs], settings: InputSettings) -> None:
         super().__init__()
-        self.noise = noise
+        self.settings = settings
         self.keys = tuple((slide.fingerprint, slide.n_measured) for slide in slides)
         for row, slide in enumerate(slides):
             for name in TENSORS:
@@ -63,6 +63,7 @@ class SlideBank(nn.Module):
         mask: torch.Tensor,
         available: torch.Tensor,
         progress: torch.Tensor,
+        weights: torch.Tensor,
     ) -> SpotBatch:
         """Return the inputs of B observations, padded to the width of ``mask``.
 
@@ -74,25 +75,35 @@ class SlideBank(nn.Module):
             (B, N), 0 or 1, N at least the spots of the largest slide.
         progress
             Share of the budget left and of the round filled, (B, 2).
+        weights
+            Of the priors, (4,); those of weight 0 may be left at 0.
 
         Returns
         -------
         SpotBatch
         """
-        batch, width = mask.shape
-        first = self.slide(0)
-        n_inputs = first.static.shape[1] + 2 * len(first.similarity) + N_DYNAMIC
-        inputs = mask.new_zeros(batch, width, n_inputs)
-        prior = mask.new_zeros(batch, width, len(PRIORS))
-        real = torch.zeros(batch, width, dtype=torch.bool)
-        for row in sorted(set(rows.tolist())):
-            slide = self.slide(row)
-            which = rows == row
+        width = mask.shape[1]
+        found, which = torch.unique(rows, return_inverse=True)
+        slides = [self.slide(row) for row in found.tolist()]
+        static = mask.new_zeros(len(slides), width, slides[0].static.shape[1])
+        real = torch.zeros(len(slides), width, dtype=torch.bool)
+        parts = []
+        for number, slide in enumerate(slides):
             n_spots = slide.n_spots
-            found, guess = spot_context(
-                slide, self.noise, mask[which, :n_spots], available[which, :n_spots]
-            )
-            inputs[which, :n_spots] = found
-            prior[which, :n_spots] = guess
-            real[which, :n_spots] = True
-        return SpotBatch(inputs, prior, real, mask > 0, progress)
+            static[number, :n_spots] = slide.static
+            real[number, :n_spots] = True
+            own = (mask[which == number, :n_spots], available[which == number, :n_spots])
+            parts.append(spot_context(slide, self.settings, *own, weights))
+        dynamic, prior = (_padded(tensors, which, width) for tensors in zip(*parts, strict=True))
+        return SpotBatch(static, which, dynamic, prior, real, mask > 0, progress)
+
+
+def _padded(parts: Sequence[torch.Tensor], which: torch.Tensor, width: int) -> torch.Tensor:
+    """Return the rows of all slides, each (b, n, F), in the order of observations, (B, N, F)."""
+    first = parts[0]
+    if len(parts) == 1 and first.shape[1] == width:
+        return first
+    together = first.new_zeros(len(which), width, first.shape[-1])
+    for number, part in enumerate(parts):
+        together[which == number, : part.shape[1]] = part
+    return together

@@ -5,26 +5,41 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from torch.nn import functional
 
 from agents.policy.inputs import ROUGH_NOISE, FeatureProjection, InputSettings, SlideInputs
 
-N_DYNAMIC = 5
 N_PROGRESS = 2
 PRIORS = ("design", "spread", "cover", "distance")
 COVERED = 1e-4  # share of the tissue below which a spot shows nothing new
+FAR = 100.0  # distance to the nearest purchase, at most; what it is before the first
 
 
 class SpotBatch(NamedTuple):
-    """Everything the network looks at, for B observations of at most N spots.
+    """Everything the network looks at, for B observations of at most N spots on S slides.
 
-    Padding is where ``real`` is False.
+    What does not change on a slide is there once, whatever the number of observations. Padding is
+    where ``real`` is False.
     """
 
-    inputs: torch.Tensor  # (B, N, F)
+    static: torch.Tensor  # (S, N, F)
+    which: torch.Tensor  # (B,), int64, the slide of each observation among the S
+    dynamic: torch.Tensor  # (B, N, G); G is 0 for a policy on static inputs alone
     prior: torch.Tensor  # (B, N, 4), standardised: design, spread, cover, distance
-    real: torch.Tensor  # (B, N), bool
+    real: torch.Tensor  # (S, N), bool
     bought: torch.Tensor  # (B, N), bool
     progress: torch.Tensor  # (B, 2), share of the budget left and of the round filled
+
+    @property
+    def is_static(self) -> bool:
+        """Whether nothing that a spot is described by changes."""
+        return self.dynamic.shape[-1] == 0
+
+
+def purchases(mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Return the bought spots of each selection mask, (B, N): B tensors of indices, ascending."""
+    sizes = mask.count_nonzero(dim=1).tolist()
+    return torch.split(mask.nonzero()[:, 1], sizes)
 
 
 def design_gain(
@@ -51,13 +66,19 @@ def design_gain(
     gain, variance
         Each (B, N).
     """
-    rank = factor.shape[1]
-    weighted = factor * mask.unsqueeze(-1)  # (B, N, r)
-    precision = torch.eye(rank) + factor.T @ weighted / noise  # (B, r, r)
-    spread = factor @ torch.cholesky_inverse(torch.linalg.cholesky(precision))  # (B, N, r)
-    variance = (spread * factor).sum(-1)
-    squares = spread.square() @ factor.square().sum(0)
-    return squares / (variance + noise) / len(factor), variance
+    n_spots, rank = factor.shape
+    rows = [factor[spots] for spots in purchases(mask)]
+    information = torch.stack([bought.T @ bought for bought in rows]) / noise
+    precision = information + torch.eye(rank, dtype=factor.dtype)  # (B, r, r)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(precision))
+    lengths = factor.square().sum(0)
+    gain, variance = mask.new_empty(mask.shape), mask.new_empty(mask.shape)
+    spread = factor.new_empty(n_spots, rank)  # written over: it stays in the processor's cache
+    for row, covariance in enumerate(inverse):
+        torch.mm(factor, covariance, out=spread)
+        torch.linalg.vecdot(spread, factor, out=variance[row])
+        torch.mv(spread.square_(), lengths, out=gain[row])
+    return gain / (variance + noise) / n_spots, variance
 
 
 def posterior_variance(covariance: torch.Tensor, mask: torch.Tensor, noise: float) -> torch.Tensor:
@@ -79,17 +100,32 @@ def posterior_variance(covariance: torch.Tensor, mask: torch.Tensor, noise: floa
     torch.Tensor
         (B, N).
     """
-    most = int(mask.sum(1).max())
-    prior = covariance.diagonal().expand(len(mask), -1)
-    if most == 0:
-        return prior
-    is_bought, spots = mask.topk(most, dim=1)  # (B, k), rows with fewer spots are filled up
-    across = covariance[spots] * is_bought.unsqueeze(-1)  # (B, k, N)
-    within = across.gather(2, spots.unsqueeze(1).expand(-1, most, -1)) * is_bought.unsqueeze(1)
-    diagonal = noise + 1 - is_bought  # keeps the rows that fill up regular
-    factor = torch.linalg.cholesky(within + torch.diag_embed(diagonal))
-    explained = torch.linalg.solve_triangular(factor, across, upper=False)
-    return prior - explained.square().sum(1)
+    variance = covariance.diagonal().repeat(len(mask), 1)
+    for row, spots in enumerate(purchases(mask)):
+        across = covariance[spots]  # (k, N)
+        unit = torch.eye(len(spots), dtype=across.dtype)
+        root = torch.linalg.cholesky(across[:, spots] + noise * unit)
+        # Inverting the small matrix and multiplying is twice as fast as solving for all spots.
+        inverse = torch.linalg.solve_triangular(root, unit, upper=False)
+        variance[row] -= (inverse @ across).square_().sum(0)
+    return variance
+
+
+def nearest_purchase(distances: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return the distance of every spot to the nearest bought one, (B, N); inf before the first.
+
+    Parameters
+    ----------
+    distances
+        Between spots, (N, N), symmetric.
+    mask
+        Selection masks, (B, N), 0 or 1.
+    """
+    nearest = mask.new_full(mask.shape, torch.inf)
+    for row, spots in enumerate(purchases(mask)):
+        if len(spots):
+            torch.amin(distances[spots], 0, out=nearest[row])
+    return nearest
 
 
 def standardise(values: torch.Tensor, over: torch.Tensor) -> torch.Tensor:
@@ -102,55 +138,84 @@ def standardise(values: torch.Tensor, over: torch.Tensor) -> torch.Tensor:
 
 
 def spot_context(
-    slide: SlideInputs, noise: float, mask: torch.Tensor, available: torch.Tensor
+    slide: SlideInputs,
+    settings: InputSettings,
+    mask: torch.Tensor,
+    available: torch.Tensor,
+    weights: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the inputs of every spot and what the prior of the policy makes of it.
+    """Return what changes of every spot and what the prior of the policy makes of it.
 
     Parameters
     ----------
     slide
         Static inputs of the slide of all observations.
-    noise
-        Of the design kernel.
+    settings
+        Which inputs there are, and the noise of the design kernel.
     mask, available
         (B, N), 0 or 1.
+    weights
+        Of the priors, (4,); those of weight 0 are left at 0 where no input needs them.
 
     Returns
     -------
-    inputs
-        (B, N, F + 2 L + 5): static inputs; at each length scale, the logarithms of what is unseen
-        of the spot and of how much unseen it would show; design, posterior variance, spread,
-        mask, available.
+    dynamic
+        (B, N, G). Where ``settings.seen``: at each length scale, the logarithms of what is unseen
+        of the spot and of how much unseen it would show. Where ``settings.posterior``: design,
+        posterior variance, spread. Where ``settings.distances``: logarithms of the distances to
+        the nearest purchase. Where any of them: mask, available.
     prior
         (B, N, 4), the logarithms, standardised over what is available, of *design*, the fall of
         the mean posterior variance; *spread*, the spot's own posterior variance under the rough
         kernel, which rises far from purchases; *cover*, the tissue within reach of the spot and
         of no purchase; *distance*, to the nearest purchase.
     """
-    batch, n_spots = mask.shape
-    gain, variance = design_gain(slide.factor, mask, noise)
-    design = standardise(gain.clamp(min=1e-12).log(), available > 0)
-    rough = posterior_variance(slide.rough, mask, ROUGH_NOISE)
-    spread = standardise(rough.clamp(min=1e-6).log(), available > 0)
-    log_unseen = (mask @ slide.unseen).view(batch, -1, n_spots).transpose(0, 1)  # (L, B, N)
-    novelty = log_unseen.exp() @ slide.similarity  # (L, B, N)
-    covered = (log_unseen[0].exp() * slide.tissue) @ slide.similarity[0]
-    cover = standardise((covered / slide.tissue.sum() + COVERED).log(), available > 0)
-    nearest = torch.where(mask.unsqueeze(1) > 0, slide.away, torch.inf).amin(-1)
-    distance = standardise(nearest.clamp(min=0.1, max=1e3).log(), available > 0)
-    typical = slide.similarity.sum(-1).mean(-1)[:, None, None]
-    novelty = torch.log(novelty / typical + 0.02).permute(1, 2, 0)
-    own = log_unseen.clamp(min=-3).permute(1, 2, 0)
-    dynamic = torch.stack([design, variance, spread, mask, available], dim=-1)
-    static = slide.static.expand(batch, -1, -1)
-    inputs = torch.cat([static, own, novelty, dynamic], dim=-1)
-    return inputs, torch.stack([design, spread, cover, distance], dim=-1)
+    wanted = dict(zip(PRIORS, (weights != 0).tolist(), strict=True))
+    guess = dict.fromkeys(PRIORS, torch.zeros_like(mask))
+    groups: list[torch.Tensor] = []
+    if settings.posterior or wanted["design"]:
+        gain, variance = design_gain(slide.factor, mask, settings.kernel.noise)
+        guess["design"] = standardise(gain.clamp(min=1e-12).log(), available > 0)
+    if settings.posterior or wanted["spread"]:
+        rough = posterior_variance(slide.rough, mask, ROUGH_NOISE)
+        guess["spread"] = standardise(rough.clamp(min=1e-6).log(), available > 0)
+    if settings.seen or wanted["cover"]:
+        log_unseen = _log_unseen(slide, mask)
+    if wanted["cover"]:
+        covered = (log_unseen[0].exp() * slide.tissue) @ slide.similarity[0]
+        guess["cover"] = standardise((covered / slide.tissue.sum() + COVERED).log(), available > 0)
+    if settings.distances or wanted["distance"]:
+        nearest = nearest_purchase(slide.away, mask)
+        guess["distance"] = standardise(nearest.clamp(min=0.1, max=1e3).log(), available > 0)
+    if settings.seen:
+        typical = slide.similarity.sum(-1).mean(-1)[:, None, None]
+        novelty = log_unseen.exp() @ slide.similarity  # (L, B, N)
+        groups += [*log_unseen.clamp(min=-3), *torch.log(novelty / typical + 0.02)]
+    if settings.posterior:
+        groups += [guess["design"], variance, guess["spread"]]
+    if settings.distances:
+        groups.append(nearest.clamp(min=0.1, max=FAR).log())
+        groups += [
+            nearest_purchase(unlike, mask).clamp(min=0.1, max=FAR).log() for unlike in slide.unlike
+        ]
+    groups += [mask, available] if groups else []
+    dynamic = torch.stack(groups, dim=-1) if groups else mask.new_empty(*mask.shape, 0)
+    return dynamic, torch.stack([guess[name] for name in PRIORS], dim=-1)
+
+
+def _log_unseen(slide: SlideInputs, mask: torch.Tensor) -> torch.Tensor:
+    """Return the logarithm of what remains unseen of each spot, (L, B, N)."""
+    spots = purchases(mask)
+    starts = torch.tensor([0, *(len(bought) for bought in spots[:-1])]).cumsum(0)
+    summed = functional.embedding_bag(torch.cat(spots), slide.unseen, starts, mode="sum")
+    return summed.view(len(mask), -1, slide.n_spots).transpose(0, 1)
 
 
 def n_spot_inputs(settings: InputSettings, projection: FeatureProjection) -> int:
     """Return how many inputs a spot has: features, its surroundings, tissue, and what changes."""
     n_components = projection.n_components
-    n_scales = (
-        1 + len(settings.space_lengths) + (len(settings.feature_lengths) if n_components else 0)
-    )
-    return n_components + 3 * n_scales + 1 + N_DYNAMIC
+    has_image = n_components > 0
+    n_scales = 1 + len(settings.space_lengths) + has_image * len(settings.feature_lengths)
+    n_groups = 2 * n_scales * settings.seen + 3 * settings.posterior
+    n_groups += (1 + has_image) * settings.distances
+    return n_components + n_scales + 1 + n_groups + (2 if n_groups else 0)

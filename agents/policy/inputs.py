@@ -45,6 +45,15 @@ class InputSettings:
     feature_lengths
         Length scales at which spots with like features count as seen, in units of the root mean
         squared distance between two random spots of the slide.
+    seen
+        Whether the inputs tell how much of a spot, and of what it would show, is seen already.
+    posterior
+        Whether they tell the posterior variance given the purchases and how it would fall.
+    distances
+        Whether they tell the distance to the nearest purchase, in space and in features.
+    prior
+        Whether the policy starts from a design; without it, from chance. With all four False it
+        decides by what never changes on a slide alone, which is fast to train.
     """
 
     kernel: Kernel = field(default_factory=Kernel)
@@ -52,6 +61,10 @@ class InputSettings:
     n_components: int = 16
     space_lengths: tuple[float, ...] = (0.75, 1.5)
     feature_lengths: tuple[float, ...] = (0.35, 0.7)
+    seen: bool = True
+    posterior: bool = True
+    distances: bool = False
+    prior: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +164,9 @@ class SlideInputs:
         grows with the distance to purchases, most of all beyond them.
     away
         Distances between spots in pitches, (N, N).
+    unlike
+        Distances between spots in features, in units of the root mean squared one, (1, N, N);
+        (0, N, N) where the policy has no use for them.
     tissue
         Density of the tissue at each spot, (N,).
     """
@@ -163,6 +179,7 @@ class SlideInputs:
     factor: torch.Tensor  # (N, r)
     rough: torch.Tensor  # (N, N)
     away: torch.Tensor  # (N, N)
+    unlike: torch.Tensor  # (0 or 1, N, N)
     tissue: torch.Tensor  # (N,)
 
     @property
@@ -212,6 +229,7 @@ def describe(
         factor=_tensor(low_rank(kernel.for_slide(slide), settings.rank)),
         rough=_tensor(_matern(slide.pitch_coordinates, ROUGH_LENGTH)),
         away=_tensor(cdist(slide.pitch_coordinates, slide.pitch_coordinates)),
+        unlike=_tensor(_unlike(components, settings)),
         tissue=_tensor(slide.tissue_density.astype(np.float64)),
     )
 
@@ -228,9 +246,20 @@ def _similarity(
         *(_radial(coordinates, length * radius) for length in settings.space_lengths),
     ]
     if components.shape[1]:
-        unit = float(np.sqrt(2 * components.var(axis=0).sum())) or 1.0
+        unit = _typical_distance(components)
         kernels += [_radial(components, length * unit) for length in settings.feature_lengths]
     return np.stack(kernels)
+
+
+def _unlike(components: NDArray[np.float32], settings: InputSettings) -> NDArray[np.float64]:
+    if not settings.distances or components.shape[1] == 0:
+        return np.zeros((0, len(components), len(components)))
+    return cdist(components, components)[None] / _typical_distance(components)
+
+
+def _typical_distance(components: NDArray[np.float32]) -> float:
+    """Return the root mean squared distance of two random spots, 1 where all are alike."""
+    return float(np.sqrt(2 * components.var(axis=0).sum())) or 1.0
 
 
 def _radial(points: NDArray[Any], length: float) -> NDArray[np.float64]:

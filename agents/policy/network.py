@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
+from torch.nn import functional
 
 from agents.policy.context import N_PROGRESS, PRIORS, SpotBatch
 
@@ -68,15 +71,61 @@ class SpotNetwork(nn.Module):
         return self.value(self._pool(batch)[1])
 
     def _pool(self, batch: SpotBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        real = batch.real.unsqueeze(-1).float()
-        bought = batch.bought.unsqueeze(-1).float()
-        hidden = self.spot(batch.inputs) * real
-        everywhere = hidden.sum(1) / real.sum(1).clamp(min=1)
-        purchases = (hidden * bought).sum(1) / bought.sum(1).clamp(min=1)
-        pooled = torch.cat([everywhere, hidden.amax(1), purchases, batch.progress], dim=-1)
-        return hidden, pooled
+        """Return what the two layers give, (B, N, H), and what is pooled of it, (B, 3 H + 2).
+
+        Without dynamic inputs a spot gives the same in all observations of its slide: the first
+        is then (S, N, H), and computed once.
+        """
+        hidden = self.spot[2](_linear(self.spot[0], batch).relu_()).relu_()
+        real = batch.real if batch.is_static else batch.real[batch.which]
+        if not real.all():
+            hidden = hidden * real.unsqueeze(-1)
+        everywhere = _weighted_sum(real, hidden) / real.sum(1, keepdim=True).clamp(min=1)
+        # As amax() gives, but its gradient finds its way back without comparing all spots.
+        largest = hidden.gather(1, hidden.detach().argmax(1, keepdim=True)).squeeze(1)
+        bought = batch.bought.float()
+        if batch.is_static:
+            everywhere, largest = everywhere[batch.which], largest[batch.which]
+            purchases = _sum_over(bought, hidden, batch.which)
+        else:
+            purchases = _weighted_sum(bought, hidden)
+        purchases = purchases / bought.sum(1, keepdim=True).clamp(min=1)
+        return hidden, torch.cat([everywhere, largest, purchases, batch.progress], dim=-1)
 
     def _logits(self, batch: SpotBatch, hidden: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:
-        mixed = torch.relu(self.mix_spot(hidden) + self.mix_pool(pooled).unsqueeze(1))
-        greedy = batch.prior @ self.prior + self.direct(batch.inputs).squeeze(-1)
+        own, direct = self.mix_spot(hidden), _linear(self.direct, batch)
+        if batch.is_static:
+            own, direct = (_of_each(values, batch.which) for values in (own, direct))
+        mixed = (own + self.mix_pool(pooled).unsqueeze(1)).relu_()
+        greedy = batch.prior @ self.prior + direct.squeeze(-1)
         return self.prior_strength * greedy + self.residual(mixed).squeeze(-1)
+
+
+def _linear(layer: Any, batch: SpotBatch) -> torch.Tensor:
+    """Apply a layer to all inputs, (B, N, H), or to the static ones where there are no others.
+
+    What the static inputs give is computed once for each of the S slides.
+    """
+    n_static = batch.static.shape[-1]
+    of_slide = functional.linear(batch.static, layer.weight[:, :n_static], layer.bias)
+    if batch.is_static:
+        return of_slide
+    own = functional.linear(batch.dynamic, layer.weight[:, n_static:])
+    return own + _of_each(of_slide, batch.which)
+
+
+def _of_each(of_slide: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+    """Return the rows of S slides for each observation; one slide is left to broadcast."""
+    return of_slide if len(of_slide) == 1 else of_slide[which]
+
+
+def _weighted_sum(weights: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+    return torch.bmm(weights.float().unsqueeze(1), hidden).squeeze(1)
+
+
+def _sum_over(bought: torch.Tensor, hidden: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+    """Sum what the spots of a slide give, (S, N, H), over those bought, (B, N)."""
+    total = hidden.new_zeros(len(bought), hidden.shape[-1])
+    for row, of_slide in enumerate(hidden):
+        total[which == row] = bought[which == row] @ of_slide
+    return total

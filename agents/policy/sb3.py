@@ -30,9 +30,13 @@ class SpotContextExtractor(BaseFeaturesExtractor):
         Of an environment with ``observation="compact"``.
     bank
         Static inputs of the environment's slides, in the environment's order.
+    weights
+        Of the network's priors, (4,), heeded as they are when it is called.
     """
 
-    def __init__(self, observation_space: spaces.Space[Any], bank: SlideBank) -> None:
+    def __init__(
+        self, observation_space: spaces.Space[Any], bank: SlideBank, weights: torch.Tensor
+    ) -> None:
         missing = {"slide", "mask", "available", "remaining", "round"}
         if isinstance(observation_space, spaces.Dict):
             missing -= set(observation_space.spaces)
@@ -43,12 +47,14 @@ class SpotContextExtractor(BaseFeaturesExtractor):
             )
         super().__init__(observation_space, features_dim=1)
         self.bank = bank
+        self.weights = weights
 
     def forward(self, observations: dict[str, torch.Tensor]) -> SpotBatch:
         """Return the inputs of all spots; Stable-Baselines3 hands ``slide`` in one-hot."""
         progress = torch.cat([observations["remaining"], observations["round"]], dim=-1)
         rows = observations["slide"].flatten(1).argmax(dim=1)
-        return self.bank(rows, observations["mask"], observations["available"], progress)
+        masks = observations["mask"], observations["available"]
+        return self.bank(rows, *masks, progress, self.weights)
 
 
 class SpotPolicy(MaskableActorCriticPolicy):
@@ -80,7 +86,7 @@ class SpotPolicy(MaskableActorCriticPolicy):
             action_space,
             lr_schedule,
             features_extractor_class=SpotContextExtractor,
-            features_extractor_kwargs={"bank": bank},
+            features_extractor_kwargs={"bank": bank, "weights": network.prior},
         )
 
     def check_slide(self, row: int, slide: PublicSlide, n_measured: int) -> None:
