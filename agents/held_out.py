@@ -101,6 +101,7 @@ def _correlation(
         excluded={slide.name: np.union1d(test, never)},
         budget=budget,
         round_size=round_size,
+        feedback=agent.settings.feedback,
         reward={"states": 0, "types": 0, "density": 1},
         observation="compact",
         info_mask=False,

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from agents.policy.context import n_spot_inputs
+from agents.policy.feedback import Atlas
 from agents.policy.inputs import FeatureProjection, InputSettings
 from agents.policy.network import SpotNetwork
 from agents.record import TrainingRecord
@@ -30,6 +31,7 @@ from scr2st_env.files import replacing
 KEY = "scr2st_spot_agent"
 FORMAT = 2
 PROJECTION = "projection"
+STATES = "states"
 
 
 @dataclass(config={"extra": "forbid"})
@@ -45,6 +47,7 @@ class Header:
     prior_strength: float
     record: TrainingRecord | None
     versions: dict[str, str]
+    sharing_width: float | None = None
 
 
 class AgentParts(NamedTuple):
@@ -55,6 +58,7 @@ class AgentParts(NamedTuple):
     projection: FeatureProjection
     record: TrainingRecord | None
     name: str
+    atlas: Atlas | None
 
 
 def write_parts(parts: AgentParts, path: str | Path) -> None:
@@ -78,9 +82,12 @@ def write_parts(parts: AgentParts, path: str | Path) -> None:
         record=parts.record,
         versions={"scr2st": __version__}
         | {library: version(library) for library in ("torch", "sb3-contrib")},
+        sharing_width=None if parts.atlas is None else parts.atlas.width,
     )
     tensors = {key: value.contiguous() for key, value in parts.network.state_dict().items()}
     tensors[PROJECTION] = torch.from_numpy(parts.projection.components.copy())
+    if parts.atlas is not None:
+        tensors[STATES] = parts.atlas.states.contiguous()
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={KEY: json.dumps(asdict(header))})
 
@@ -107,6 +114,11 @@ def read_parts(path: str | Path) -> AgentParts:
     if components is None or components.shape[:1] != (header.n_features,):
         raise InputError(f"{path} is damaged: its feature projection is missing or misshapen")
     projection = FeatureProjection(header.encoder, components.numpy().astype(np.float32))
+    atlas, states = None, tensors.pop(STATES, None)
+    if states is not None and header.sharing_width is not None:
+        atlas = Atlas(states, header.sharing_width)
+    if header.settings.feedback != (atlas is not None):
+        raise InputError(f"{path} is damaged: its cell states do not fit its settings")
     n_inputs = n_spot_inputs(header.settings, projection)
     first = tensors.get("spot.0.weight")
     if first is None or first.shape != (header.width, n_inputs):
@@ -116,7 +128,7 @@ def read_parts(path: str | Path) -> AgentParts:
         network.load_state_dict(OrderedDict(tensors))
     except RuntimeError as error:
         raise InputError(f"{path} is damaged: its network does not fit its settings") from error
-    return AgentParts(network, header.settings, projection, header.record, header.name)
+    return AgentParts(network, header.settings, projection, header.record, header.name, atlas)
 
 
 def _read(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:

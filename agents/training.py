@@ -16,9 +16,7 @@ from agents.checkpoints import BestCheckpoint
 from agents.held_out import held_out_correlations
 from agents.isolation import isolated_randomness
 from agents.policy.bank import SlideBank
-from agents.policy.context import n_spot_inputs
-from agents.policy.inputs import FeatureProjection, InputSettings, describe
-from agents.policy.network import SpotNetwork
+from agents.policy.inputs import InputSettings, describe
 from agents.policy.sb3 import SpotPolicy
 from agents.progress_file import ProgressFile
 from agents.record import TrainingRecord
@@ -27,6 +25,7 @@ from agents.returns import CentredRewards, reward_statistics
 from agents.rollouts import SpotRolloutBuffer
 from agents.spot_agent import SpotAgent
 from agents.starting_point import choose_prior, scores_of
+from agents.untrained import untrained_agent
 from agents.vec_env import SpotSamplingVecEnv
 from scr2st_env.counts import MIN_COUNTS
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 
     from scr2st_env.envs.slides import ReferenceSource, SlideSource, SpotSets
     from scr2st_env.rewards.base import Term
-    from scr2st_env.slide import PublicSlide, Slide
+    from scr2st_env.slide import Slide
 
 
 def train_spot_agent(
@@ -51,6 +50,7 @@ def train_spot_agent(
     *,
     budget: float = 0.1,
     round_size: int = 1,
+    feedback: bool = False,
     reward: RewardWeights | Mapping[str, float] | None = None,
     terms: Sequence[Term] = (),
     excluded: SpotSets | None = None,
@@ -95,6 +95,9 @@ def train_spot_agent(
     slides, reference, budget, round_size, reward, terms
         As ``SpotSampling-v0`` takes them; slides are retrospective, and ``reward="released"`` is
         refused.
+    feedback
+        Whether the agent heeds what measured spots showed. It then needs an environment with
+        feedback, on slides embedded beside ``reference``, whose cell states it looks for.
     excluded, initial
         As ``SpotSampling-v0`` takes them, of training and evaluation slides.
     total_steps
@@ -164,6 +167,7 @@ def train_spot_agent(
         initial=initial,
         budget=budget,
         round_size=round_size,
+        feedback=feedback,
         reward=weights,
         terms=terms,
         observation="compact",
@@ -172,6 +176,7 @@ def train_spot_agent(
     settings = settings or InputSettings()
     if kernel is not None:
         settings = replace(settings, kernel=kernel)
+    settings = replace(settings, feedback=feedback)
     n_steps = min(n_steps, -(-total_steps // n_envs))
     training = {
         "slides": [slide.public.fingerprint for slide in retrospective.slides],
@@ -198,7 +203,13 @@ def train_spot_agent(
             return partial(scores_of, env=SpotSamplingEnv(**arguments(slides)))
 
         played = [slide.public for slide in retrospective.slides]
-        agent = untrained_agent(played, settings, width=width, prior_strength=prior_strength)
+        agent = untrained_agent(
+            played,
+            settings,
+            retrospective.reference,
+            width=width,
+            prior_strength=prior_strength,
+        )
         best = BestCheckpoint(
             agent,
             scores(retrospective.evaluation_slides),
@@ -254,34 +265,6 @@ def train_spot_agent(
     return replace(agent, record=record)
 
 
-def untrained_agent(
-    slides: Sequence[PublicSlide],
-    settings: InputSettings | None = None,
-    *,
-    width: int = 32,
-    prior_strength: float = 8.0,
-) -> SpotAgent:
-    """Return the agent that training starts from: a stochastic A-optimal design.
-
-    Parameters
-    ----------
-    slides
-        Training slides; the features' principal components are fitted on them.
-    settings, width, prior_strength
-        See :func:`train_spot_agent`.
-
-    Returns
-    -------
-    SpotAgent
-    """
-    settings = settings or InputSettings()
-    projection = FeatureProjection.fit(slides, settings.n_components)
-    network = SpotNetwork(n_spot_inputs(settings, projection), width, prior_strength)
-    if not settings.prior:
-        network.prior.zero_()
-    return SpotAgent(network, settings, projection)
-
-
 def _resume(model: MaskablePPO, best: BestCheckpoint) -> None:
     """Bring the model to where a checkpoint left it, if there is one."""
     progress = best.file.read(model.policy.optimizer) if best.file else None
@@ -328,4 +311,4 @@ def _bank(env: SpotSamplingEnv, agent: SpotAgent) -> SlideBank:
         n_measured = env.budget_spots + int(observation["mask"].sum())
         inputs = describe(slide.public, n_measured, agent.settings, agent.projection)
         described.append(inputs)
-    return SlideBank(described, agent.settings)
+    return SlideBank(described, agent.settings, agent.atlas)

@@ -11,7 +11,8 @@ from sb3_contrib import MaskablePPO
 from agents import SpotSamplingVecEnv
 from agents.policy.sb3 import SpotPolicy
 from agents.rollouts import SpotRolloutBuffer
-from agents.training import _bank, untrained_agent
+from agents.training import _bank
+from agents.untrained import untrained_agent
 from benchmarks.training_speed import bytes_per_step
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
 

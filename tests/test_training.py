@@ -23,9 +23,10 @@ from agents import (
 )
 from agents.checkpoints import BestCheckpoint
 from agents.isolation import isolated_randomness
+from agents.policy.feedback import N_FEEDBACK
 from agents.returns import CentredRewards, reward_statistics
 from agents.starting_point import scores_of
-from agents.training import untrained_agent
+from agents.untrained import untrained_agent
 from scr2st_env import CellReference, InputError, Slide
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
 from scr2st_env.rewards import SpatialDensity
@@ -295,3 +296,15 @@ def test_the_released_formula_is_not_trained_for() -> None:
         train_briefly(reward="released")
     with pytest.raises(InputError, match="'relaesed'"):
         train_briefly(reward="relaesed")
+
+
+def test_an_agent_with_feedback_is_trained_for_either_objective() -> None:
+    prediction = {"states": 0, "types": 0, "density": 0, "prediction": 1}
+    for reward in (None, prediction):
+        agent = train_briefly(feedback=True, reward=reward)
+        assert agent.settings.feedback
+        assert agent.atlas is not None
+        feedback = len(weights(agent)) - len(weights(train_briefly(total_steps=1)))
+        assert feedback == N_FEEDBACK * (16 + 1)
+    with pytest.raises(InputError, match="pass reference="):
+        train_spot_agent([toy_slide("one", 5, 1)], feedback=True, reward=prediction, **SHORT)

@@ -8,13 +8,25 @@ import torch
 from torch import nn
 
 from agents.policy.context import SpotBatch, spot_context
+from agents.policy.feedback import Atlas, Feedback
 from agents.policy.inputs import InputSettings, SlideInputs
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-TENSORS = ("static", "similarity", "unseen", "factor", "rough", "away", "unlike", "tissue")
+TENSORS = (
+    "static",
+    "similarity",
+    "unseen",
+    "factor",
+    "rough",
+    "away",
+    "unlike",
+    "tissue",
+    "belief",
+    "neighbours",
+)
 
 
 class SlideBank(nn.Module):
@@ -26,11 +38,19 @@ class SlideBank(nn.Module):
         In the order in which observations number them.
     settings
         How they are described.
+    atlas
+        The cell states to look for, where ``settings.feedback``.
     """
 
-    def __init__(self, slides: Sequence[SlideInputs], settings: InputSettings) -> None:
+    def __init__(
+        self,
+        slides: Sequence[SlideInputs],
+        settings: InputSettings,
+        atlas: Atlas | None = None,
+    ) -> None:
         super().__init__()
         self.settings = settings
+        self.atlas = atlas
         self.keys = tuple((slide.fingerprint, slide.n_measured) for slide in slides)
         for row, slide in enumerate(slides):
             for name in TENSORS:
@@ -64,6 +84,7 @@ class SlideBank(nn.Module):
         available: torch.Tensor,
         progress: torch.Tensor,
         weights: torch.Tensor,
+        feedback: Feedback | None = None,
     ) -> SpotBatch:
         """Return the inputs of B observations, padded to the width of ``mask``.
 
@@ -77,6 +98,8 @@ class SlideBank(nn.Module):
             Share of the budget left and of the round filled, (B, 2).
         weights
             Of the priors, (4,); those of weight 0 may be left at 0.
+        feedback
+            What came back, for a bank with an atlas.
 
         Returns
         -------
@@ -92,8 +115,12 @@ class SlideBank(nn.Module):
             n_spots = slide.n_spots
             static[number, :n_spots] = slide.static
             real[number, :n_spots] = True
-            own = (mask[which == number, :n_spots], available[which == number, :n_spots])
-            parts.append(spot_context(slide, self.settings, *own, weights))
+            own = which == number
+            masks = mask[own, :n_spots], available[own, :n_spots]
+            known = None
+            if self.atlas is not None and feedback is not None:
+                known = self.atlas, Feedback(feedback.picks[own], feedback.measured[own])
+            parts.append(spot_context(slide, self.settings, *masks, weights, known))
         dynamic, prior = (_padded(tensors, which, width) for tensors in zip(*parts, strict=True))
         return SpotBatch(static, which, dynamic, prior, real, mask > 0, progress)
 

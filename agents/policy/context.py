@@ -7,6 +7,13 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional
 
+from agents.policy.feedback import (
+    LEAST_NOVELTY,
+    N_FEEDBACK,
+    Atlas,
+    Feedback,
+    feedback_inputs,
+)
 from agents.policy.inputs import ROUGH_NOISE, FeatureProjection, InputSettings, SlideInputs
 
 N_PROGRESS = 2
@@ -143,6 +150,7 @@ def spot_context(
     mask: torch.Tensor,
     available: torch.Tensor,
     weights: torch.Tensor,
+    known: tuple[Atlas, Feedback] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return what changes of every spot and what the prior of the policy makes of it.
 
@@ -156,6 +164,8 @@ def spot_context(
         (B, N), 0 or 1.
     weights
         Of the priors, (4,); those of weight 0 are left at 0 where no input needs them.
+    known
+        The atlas and what came back, where ``settings.feedback``.
 
     Returns
     -------
@@ -163,7 +173,8 @@ def spot_context(
         (B, N, G). Where ``settings.seen``: at each length scale, the logarithms of what is unseen
         of the spot and of how much unseen it would show. Where ``settings.posterior``: design,
         posterior variance, spread. Where ``settings.distances``: logarithms of the distances to
-        the nearest purchase. Where any of them: mask, available.
+        the nearest purchase. Where any of them or ``known``: mask, available. Where ``known``:
+        :func:`agents.policy.feedback.feedback_inputs`, its novelty as the designs are.
     prior
         (B, N, 4), the logarithms, standardised over what is available, of *design*, the fall of
         the mean posterior variance; *spread*, the spot's own posterior variance under the rough
@@ -198,9 +209,29 @@ def spot_context(
         groups += [
             nearest_purchase(unlike, mask).clamp(min=0.1, max=FAR).log() for unlike in slide.unlike
         ]
-    groups += [mask, available] if groups else []
+    groups += [mask, available] if groups or known else []
+    if known:
+        groups += _shown(slide, settings.belief.noise, mask, available, *known)
     dynamic = torch.stack(groups, dim=-1) if groups else mask.new_empty(*mask.shape, 0)
     return dynamic, torch.stack([guess[name] for name in PRIORS], dim=-1)
+
+
+def _shown(
+    slide: SlideInputs,
+    noise: float,
+    mask: torch.Tensor,
+    available: torch.Tensor,
+    atlas: Atlas,
+    feedback: Feedback,
+) -> list[torch.Tensor]:
+    """Return what feedback says, 8 tensors (B, N)."""
+    found = [
+        feedback_inputs(slide, noise, atlas, mask[row], Feedback(*episode))
+        for row, episode in enumerate(zip(*feedback, strict=True))
+    ]
+    novelty = torch.stack([gain for _, gain in found]).clamp(min=LEAST_NOVELTY).log()
+    inputs = torch.stack([inputs for inputs, _ in found])
+    return [*inputs.unbind(-1), standardise(novelty, available > 0)]
 
 
 def _log_unseen(slide: SlideInputs, mask: torch.Tensor) -> torch.Tensor:
@@ -217,5 +248,5 @@ def n_spot_inputs(settings: InputSettings, projection: FeatureProjection) -> int
     has_image = n_components > 0
     n_scales = 1 + len(settings.space_lengths) + has_image * len(settings.feature_lengths)
     n_groups = 2 * n_scales * settings.seen + 3 * settings.posterior
-    n_groups += (1 + has_image) * settings.distances
+    n_groups += (1 + has_image) * settings.distances + N_FEEDBACK * settings.feedback
     return n_components + n_scales + 1 + n_groups + (2 if n_groups else 0)

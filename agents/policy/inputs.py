@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+from agents.policy.feedback import N_NEIGHBOURS
 from scr2st_env.errors import InputError
 from scr2st_env.gaussian_process import Kernel, low_rank
 from scr2st_env.rewards.density import reach
@@ -54,6 +56,11 @@ class InputSettings:
     prior
         Whether the policy starts from a design; without it, from chance. With all four False it
         decides by what never changes on a slide alone, which is fast to train.
+    feedback
+        Whether the inputs tell what the measured spots showed
+        (:func:`agents.policy.feedback.feedback_inputs`).
+    belief
+        Kernel of the embeddings under ``feedback``.
     """
 
     kernel: Kernel = field(default_factory=Kernel)
@@ -65,6 +72,8 @@ class InputSettings:
     posterior: bool = True
     distances: bool = False
     prior: bool = True
+    feedback: bool = False
+    belief: Kernel = field(default_factory=lambda: Kernel(feature_weight=0.5))
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +178,10 @@ class SlideInputs:
         (0, N, N) where the policy has no use for them.
     tissue
         Density of the tissue at each spot, (N,).
+    belief
+        V with V V' close to the kernel of the embeddings, (N, r); (N, 0) without feedback.
+    neighbours
+        The spots nearest to each spot, int64, (N, 6); (N, 0) without feedback.
     """
 
     fingerprint: str
@@ -181,6 +194,8 @@ class SlideInputs:
     away: torch.Tensor  # (N, N)
     unlike: torch.Tensor  # (0 or 1, N, N)
     tissue: torch.Tensor  # (N,)
+    belief: torch.Tensor  # (N, r)
+    neighbours: torch.Tensor  # (N, 6)
 
     @property
     def n_spots(self) -> int:
@@ -215,9 +230,6 @@ def describe(
     similarity = _similarity(slide, components, n_measured, settings)
     surroundings = np.log(similarity.sum(axis=2)).T  # (N, L)
     tissue = np.log1p(slide.tissue_density / slide.tissue_density.mean())
-    kernel = settings.kernel
-    if projection.n_components == 0:
-        kernel = replace(kernel, feature_weight=0.0)
     return SlideInputs(
         fingerprint=slide.fingerprint,
         n_measured=n_measured,
@@ -226,11 +238,17 @@ def describe(
         ),
         similarity=_tensor(similarity),
         unseen=_tensor(np.concatenate(np.log1p(-SEEN * similarity), axis=1)),
-        factor=_tensor(low_rank(kernel.for_slide(slide), settings.rank)),
+        factor=_factor(settings.kernel, slide, settings, projection),
         rough=_tensor(_matern(slide.pitch_coordinates, ROUGH_LENGTH)),
         away=_tensor(cdist(slide.pitch_coordinates, slide.pitch_coordinates)),
         unlike=_tensor(_unlike(components, settings)),
         tissue=_tensor(slide.tissue_density.astype(np.float64)),
+        belief=(
+            _factor(settings.belief, slide, settings, projection)
+            if settings.feedback
+            else torch.zeros(slide.n_spots, 0)
+        ),
+        neighbours=_neighbours(slide, N_NEIGHBOURS if settings.feedback else 0),
     )
 
 
@@ -249,6 +267,25 @@ def _similarity(
         unit = _typical_distance(components)
         kernels += [_radial(components, length * unit) for length in settings.feature_lengths]
     return np.stack(kernels)
+
+
+def _factor(
+    kernel: Kernel, slide: PublicSlide, settings: InputSettings, projection: FeatureProjection
+) -> torch.Tensor:
+    """Return U with U U' close to the kernel; on coordinates alone without an image."""
+    if projection.n_components == 0:
+        kernel = replace(kernel, feature_weight=0.0)
+    return _tensor(low_rank(kernel.for_slide(slide), settings.rank))
+
+
+def _neighbours(slide: PublicSlide, n_neighbours: int) -> torch.Tensor:
+    """Return the nearest other spots of each spot, int64, (N, n); ties in no particular order."""
+    n_kept = min(n_neighbours, slide.n_spots - 1)
+    if n_kept < 1:
+        return torch.zeros(slide.n_spots, 0, dtype=torch.int64)
+    place = slide.pitch_coordinates
+    _, nearest = cKDTree(place).query(place, k=range(2, n_kept + 2))
+    return torch.from_numpy(np.asarray(nearest, np.int64))
 
 
 def _unlike(components: NDArray[np.float32], settings: InputSettings) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from torch import nn
 
 from agents.policy.bank import SlideBank
 from agents.policy.context import SpotBatch
+from agents.policy.feedback import Feedback
 from agents.policy.network import SpotNetwork
 from scr2st_env.errors import InputError
 
@@ -38,12 +39,16 @@ class SpotContextExtractor(BaseFeaturesExtractor):
         self, observation_space: spaces.Space[Any], bank: SlideBank, weights: torch.Tensor
     ) -> None:
         missing = {"slide", "mask", "available", "remaining", "round"}
+        also = ""
+        if bank.settings.feedback:
+            missing |= {"picks", "measured"}
+            also = " and feedback=True"
         if isinstance(observation_space, spaces.Dict):
             missing -= set(observation_space.spaces)
         if missing:
             raise InputError(
                 f"the spot policy misses {', '.join(sorted(missing))} in the observation; "
-                "make the environment with observation='compact'"
+                f"make the environment with observation='compact'{also}"
             )
         super().__init__(observation_space, features_dim=1)
         self.bank = bank
@@ -54,7 +59,10 @@ class SpotContextExtractor(BaseFeaturesExtractor):
         progress = torch.cat([observations["remaining"], observations["round"]], dim=-1)
         rows = observations["slide"].flatten(1).argmax(dim=1)
         masks = observations["mask"], observations["available"]
-        return self.bank(rows, *masks, progress, self.weights)
+        feedback = None
+        if self.bank.settings.feedback:
+            feedback = Feedback(observations["picks"].long(), observations["measured"])
+        return self.bank(rows, *masks, progress, self.weights, feedback)
 
 
 class SpotPolicy(MaskableActorCriticPolicy):

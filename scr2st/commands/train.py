@@ -69,6 +69,12 @@ def train(
     round_size: Annotated[
         int, typer.Option(min=1, metavar="K", help="Spots sequenced together.")
     ] = 1,
+    feedback: Annotated[
+        bool,
+        typer.Option(
+            "--feedback", help="The agent heeds what measured spots showed, round by round."
+        ),
+    ] = False,
     steps: Annotated[
         int, typer.Option(min=1, metavar="N", help="Purchases to learn from.")
     ] = 20_000,
@@ -133,6 +139,7 @@ def train(
         atlas,
         budget=to_spend,
         round_size=round_size,
+        feedback=feedback,
         reward=None if objective is Objective.REWARD else PREDICTION_ALONE,
         total_steps=steps,
         seed=seed,
