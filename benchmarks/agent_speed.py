@@ -24,6 +24,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from agents import load_agent
 from agents.baselines.space import metric_space
+from agents.lookahead.agent import LookaheadAgent
+from agents.lookahead.programs import ExpressionPrograms
 from benchmarks.large_slides import PURCHASES_PER_RANK, ROUND, print_loss, print_round
 from scr2st_env import Slide
 from scr2st_env.gaussian_process import Kernel
@@ -58,6 +60,7 @@ PICKERS = (
     "leverage",
     "posterior-sampling",
     "scrl",
+    "lookahead",
     "ensemble-uncertainty",
 )
 
@@ -131,6 +134,16 @@ def big_slide(n_spots: int) -> tuple[PublicSlide, NDArray[np.float32]]:
     return slide.public, shown[:, N_FEATURES:].astype(np.float32)
 
 
+def player(name: str) -> Any:
+    """Return the agent of a name; the one that looks ahead as if it had learned three programs."""
+    if name != "lookahead":
+        return load_agent(name)
+    directions = np.random.default_rng(0).normal(size=(WIDTH, 3))
+    rough = Kernel(length=5.0, noise=0.5, shape="rough")
+    programs = ExpressionPrograms(directions, (10.0, 5.0, 2.0), (rough, rough, rough))
+    return LookaheadAgent(programs, Kernel(length=6.5, noise=6.0))
+
+
 class Timing(NamedTuple):
     """CPU seconds of an episode, and what was bought."""
 
@@ -147,7 +160,7 @@ class Timing(NamedTuple):
 def timed_episode(name: str, slide: PublicSlide, shown: NDArray[np.float32]) -> Timing:
     """Let an agent buy a tenth of the spots; the first pick, which may plan, counts as set-up."""
     budget = round(BUDGET * slide.n_spots)
-    agent = load_agent(name)
+    agent = player(name)
     picks = np.full(budget, -1, np.int32)
     observation: dict[str, Any] = {
         "mask": np.zeros(slide.n_spots, np.int8),
