@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.baselines.feedback import FeedbackAgent
-from agents.lookahead.agent import LookaheadAgent
 from benchmarks.ablations import sees_cohort
 from benchmarks.buying import LEARNABLE, LEARNED, LOOKAHEAD, is_fitted, make_buyer
 from benchmarks.judging import make_judge
@@ -140,7 +139,7 @@ def check_names(config: BenchmarkConfig) -> dict[str, Any]:
             _check_learnable(config, spec)
             continue
         players[spec] = make_buyer(spec, Path(), [], Kernel(), execute_code=config.execute_code)
-        if isinstance(players[spec], FeedbackAgent | LookaheadAgent):
+        if isinstance(players[spec], FeedbackAgent):
             _check_feedback(config, spec)
     for judge in config.judges:
         make_judge(judge, Kernel(), config.training_seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -68,8 +68,10 @@ def returned(observation: Mapping[str, Any], agent: str) -> Returned:
 class FeedbackAgent(SlideAgent, ABC):
     """An agent that decides from the slide, the masks, and the embeddings of measured spots.
 
-    Until two spots are measured it buys at random.
+    Until ``n_needed`` spots are measured it buys at random.
     """
+
+    n_needed: ClassVar[int] = 2
 
     @abstractmethod
     def choose(
@@ -82,7 +84,7 @@ class FeedbackAgent(SlideAgent, ABC):
         slide, bought, available
             As in :meth:`agents.base.MaskAgent.choose`.
         known
-            At least two measured spots.
+            The measured spots, at least ``n_needed``.
         """
 
     def predict(
@@ -109,6 +111,6 @@ class FeedbackAgent(SlideAgent, ABC):
         del episode_start, deterministic
         bought, available = self.spots(observation)
         known = returned(observation, self.name)
-        if known.spots.size < 2:
+        if known.spots.size < self.n_needed:
             return int(self.rng.choice(np.flatnonzero(available))), state
         return self.choose(self.current_slide, bought, available, known), state

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from agents.base import SlideAgent
-from agents.baselines.feedback import returned
+from agents.baselines.feedback import FeedbackAgent
 from agents.lookahead.gain import expected_gain
 from agents.lookahead.posterior import TargetedPosterior
 from agents.lookahead.programs import LEVEL, ExpressionPrograms
@@ -38,7 +36,7 @@ TIE = 1e-6
 
 
 @dataclass(eq=False)
-class LookaheadAgent(SlideAgent):
+class LookaheadAgent(FeedbackAgent):
     """Buys the spot that is expected to help the predictor most, given all that came back.
 
     It has a model of expression, learned on slides of the past: a few programs, how each varies
@@ -74,6 +72,7 @@ class LookaheadAgent(SlideAgent):
     record: Origin | None = None
     n_targets: int = 800
     name: str = "lookahead"
+    n_needed: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         """Check the number of targets."""
@@ -115,31 +114,18 @@ class LookaheadAgent(SlideAgent):
         self._observed: list[int] = []
         self._n_learned = 0
 
-    def predict(
-        self,
-        observation: Mapping[str, Any],
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = False,
-    ) -> tuple[int, Any]:
-        """Return the index of the spot to buy next, and ``state`` as it came.
-
-        Parameters
-        ----------
-        observation
-            Of one environment with ``feedback=True``, with ``mask`` and ``available``.
-        state, episode_start, deterministic
-            Of Stable-Baselines3's interface; not used.
+    def choose(
+        self, slide: PublicSlide, bought: BoolArray, available: BoolArray, known: Returned
+    ) -> int:
+        """Return the available spot of the highest expected gain.
 
         Raises
         ------
         InputError
-            Before :meth:`begin_episode`, without feedback, with embeddings of another width than
-            the agent's, or when nothing can be bought.
+            If the embeddings are of another width than those that the agent learned from.
         """
-        del episode_start, deterministic
-        bought, available = self.spots(observation)
-        self._heed(bought, returned(observation, self.name))
+        del slide
+        self._heed(bought, known)
         unmeasured = np.ones(len(bought), bool)
         unmeasured[self._observed] = False
         gain = expected_gain(
@@ -148,7 +134,7 @@ class LookaheadAgent(SlideAgent):
         candidates = np.flatnonzero(available)
         among = gain[candidates]
         best = among >= among.max() - TIE * abs(among.max())
-        return int(self.rng.choice(candidates[best])), state
+        return int(self.rng.choice(candidates[best]))
 
     def _heed(self, bought: BoolArray, known: Returned) -> None:
         """Take in what was bought since, and what came back since: always in the same order."""
