@@ -295,7 +295,7 @@ def test_processes_that_open_a_file_at_once_agree(path: Path, cache: Path) -> No
     ]
     for process in processes:
         process.start()
-    found = {digests.get(timeout=60) for _ in processes}
+    found = {digests.get(timeout=300) for _ in processes}
     for process in processes:
         process.join(60)
     assert found == {Slide.from_anndata(path).origin.digest}

@@ -58,7 +58,7 @@ def kill_in_the_middle(checkpoint: Path) -> None:
         [sys.executable, "-c", SCRIPT, str(checkpoint)], env=os.environ | {"PYTHONPATH": path}
     )
     seen: set[int] = set()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while len(seen) < 4 and process.poll() is None and time.monotonic() < deadline:
         if checkpoint.exists():
             seen.add(checkpoint.stat().st_mtime_ns)
