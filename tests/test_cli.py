@@ -469,7 +469,7 @@ def test_a_terminated_run_ends_its_workers_and_gives_the_folder_free(folder: Pat
     assert not (folder / "run" / ".running").exists()
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def until(condition: Callable[[], bool], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
