@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from scr2st_env.slide import Slide
 
 
 @dataclass(frozen=True)
@@ -14,9 +18,27 @@ class Origin:
     ----------
     slides
         Names of the slides.
+    patients
+        Whose they are, where it is known.
     """
 
     slides: tuple[str, ...]
+    patients: tuple[str, ...] = ()
+
+    @classmethod
+    def from_slides(cls, slides: Sequence[Slide]) -> Self:
+        """Return the origin of an agent that learned from some slides."""
+        return cls(tuple(slide.name for slide in slides), patients_of(slides))
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Sequence[str]]) -> Self:
+        """Return an origin from its fields as JSON holds them."""
+        return cls(tuple(stored["slides"]), tuple(stored["patients"]))
+
+
+def patients_of(slides: Sequence[Slide]) -> tuple[str, ...]:
+    """Return the patients of some slides, each once, where they are named."""
+    return tuple(dict.fromkeys(slide.patient for slide in slides if slide.patient))
 
 
 @dataclass(frozen=True)
@@ -33,6 +55,8 @@ class TrainingRecord:
         Weights of all terms of the reward, added ones included, by name.
     slides, steps, seed
         Names of the training slides, environment steps, seed.
+    patients
+        Whose the training and evaluation slides are, where it is known.
     score_before, score_after
         Mean reward of an episode on the evaluation slides, of the untrained policy and of this;
         where prediction is all that is paid for, mean correlation on held-out spots.
@@ -46,3 +70,4 @@ class TrainingRecord:
     seed: int
     score_before: float
     score_after: float
+    patients: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from agents.policy.bank import SlideBank
 from agents.policy.inputs import InputSettings, describe
 from agents.policy.sb3 import SpotPolicy
 from agents.progress_file import ProgressFile
-from agents.record import TrainingRecord
+from agents.record import TrainingRecord, patients_of
 from agents.retrospective import read_retrospective
 from agents.returns import CentredRewards, reward_statistics
 from agents.rollouts import SpotRolloutBuffer
@@ -261,6 +261,7 @@ def train_spot_agent(
         seed=seed,
         score_before=best.scores[0],
         score_after=best.restore(),
+        patients=patients_of([*retrospective.slides, *retrospective.evaluation_slides]),
     )
     return replace(agent, record=record)
 

@@ -139,7 +139,8 @@ def check_names(config: BenchmarkConfig) -> dict[str, Any]:
             _check_learnable(config, spec)
             continue
         players[spec] = make_buyer(spec, Path(), [], Kernel(), execute_code=config.execute_code)
-        if isinstance(players[spec], FeedbackAgent):
+        settings = getattr(players[spec], "settings", None)  # of a saved policy
+        if isinstance(players[spec], FeedbackAgent) or getattr(settings, "feedback", False):
             _check_feedback(config, spec)
     for judge in config.judges:
         make_judge(judge, Kernel(), config.training_seed)

@@ -65,7 +65,8 @@ def contrasts(results: Results) -> pd.DataFrame:
                 row |= {"oracle": agent in results.oracles}
                 row |= {"family": _family(results, row)}
                 difference = (wide[agent, budget] - wide[BASELINE, budget]).to_numpy()
-                rows.append(row | inference(difference))
+                is_shared = results.config.protocol == "cross-patient" and metric == MISSION
+                rows.append(row | inference(difference, are_patients=not is_shared))
     table = pd.DataFrame(rows)
     sizes = table["family"].value_counts()
     table["family_size"] = [int(sizes[family]) if family else 0 for family in table["family"]]
@@ -110,17 +111,27 @@ def _family(results: Results, row: Mapping[str, Any]) -> str:
     return PRIMARY if is_asked else "prediction"
 
 
-def inference(difference: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, Any]:
+def inference(
+    difference: np.ndarray[Any, np.dtype[np.float64]], *, are_patients: bool = True
+) -> dict[str, Any]:
     """Return what paired differences, one per patient, say of their mean.
+
+    Parameters
+    ----------
+    difference
+        (n,).
+    are_patients
+        False where they share what they were computed from, as the rewards of the training slides
+        do that tested patients have in common: no inference then.
 
     Returns
     -------
     dict of str to float
         ``difference``, ``patients``, ``low``, ``high``, ``p``, ``p_sign_flip``, ``bootstrap_low``
-        and ``bootstrap_high``; all but the first two are NaN with fewer than six patients.
+        and ``bootstrap_high``; all but the first two are NaN without inference.
     """
     found: dict[str, Any] = {"difference": float(difference.mean()), "patients": difference.size}
-    if difference.size < MIN_PATIENTS:
+    if difference.size < MIN_PATIENTS or not are_patients:
         columns = ("low", "high", "p", "p_sign_flip", "bootstrap_low", "bootstrap_high")
         return found | dict.fromkeys(columns, np.nan)
     low, high = t_interval(difference)

@@ -20,6 +20,7 @@ from test_benchmark_run import (
 from benchmarks import Results, run_benchmark, write_markdown, write_report
 from benchmarks.across import bought_cohorts, prepare_across
 from benchmarks.cohort import Study
+from benchmarks.contrasts import contrasts
 from benchmarks.judging import predict_slide
 from benchmarks.protocols import Fold, patient_folds
 from predictor import Ridge
@@ -78,6 +79,20 @@ def test_the_slides_of_one_patient_share_what_was_bought(results: Results) -> No
     for picks in found.values():
         assert len(picks) == 2
         assert picks[0] == picks[1]
+
+
+def test_what_patients_share_is_no_sample_of_patients(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reward is of the training slides, which the tested patients have in common."""
+    monkeypatch.setattr("benchmarks.contrasts.MIN_PATIENTS", 3)
+    contrasts.cache_clear()
+    table = contrasts(results)
+    contrasts.cache_clear()
+    is_reward = table["judge"] == "environment"
+    assert is_reward.any()
+    assert table.loc[is_reward, "p"].isna().all()
+    assert table.loc[~is_reward, "p"].notna().all()
 
 
 def test_the_score_is_that_of_a_ridge_on_the_bought_spots_over_all_spots(results: Results) -> None:

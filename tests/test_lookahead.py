@@ -1,5 +1,6 @@
 """The agent that looks ahead: its mathematics against brute force, its manners, its worth."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,7 @@ def test_what_it_buys_depends_on_measured_spots_and_on_no_others(agent: Lookahea
 
 def test_spots_far_from_each_other_stand_for_a_large_slide(agent: LookaheadAgent) -> None:
     new = toy_slide("new", 9, 5)
-    few = LookaheadAgent(agent.programs, agent.predictor, agent.encoder, n_targets=30)
+    few = replace(agent, n_targets=30)
     picks = run_episode(few, world(new), seed=0).picks
     assert len(set(picks)) == 12
     assert few._programs[0].rows.shape == (30, 81)
@@ -217,9 +218,25 @@ def test_a_saved_agent_decides_alike(agent: LookaheadAgent, tmp_path: Path) -> N
     assert isinstance(loaded, LookaheadAgent)
     assert loaded.record == agent.record
     assert loaded.record.slides == ("one", "two")
+    assert loaded.record.patients == ("patient of one", "patient of two")
+    assert (loaded.encoder, loaded.n_features) == ("toy", 6)
     new = toy_slide("new", 9, 5)
     mine, theirs = (run_episode(each, world(new), seed=1).picks for each in (agent, loaded))
     assert mine == theirs
+
+
+def test_a_spot_whose_embedding_is_zero_stops_no_learning(agent: LookaheadAgent) -> None:
+    new = toy_slide("new", 9, 5)
+    first = run_episode(agent, world(new, observation="compact"), seed=0).picks[0]
+    embedding = new.hidden.embedding.copy()
+    embedding[first] = 0
+    blank = new.with_embedding(embedding, new.hidden.types, list("abc"))
+    full, compact = (
+        run_episode(agent, world(blank, observation=mode), seed=0).picks
+        for mode in ("full", "compact")
+    )
+    assert agent._n_learned >= 10
+    assert full[0] == compact[0] == first
 
 
 def test_a_live_slide_is_begun_as_a_design(agent: LookaheadAgent) -> None:
@@ -247,15 +264,23 @@ def test_wrong_input_is_refused(agent: LookaheadAgent, tmp_path: Path) -> None:
         "other", plain.public.coordinates, features=plain.public.features, encoder="x"
     )
     with pytest.raises(
-        InputError, match="by encoder 'x', but the agent learned from those by 'toy'"
+        InputError, match="has 3 features by encoder 'x', but the agent learned from 6 by 'toy'"
     ):
         agent.begin_episode(other.public, 5, 1, 0)
     with pytest.raises(InputError, match="n_targets must be at least 2"):
         LookaheadAgent(agent.programs, agent.predictor, n_targets=1)
+    with pytest.raises(InputError, match="3 programs of 1 genes"):
+        train_lookahead_agent(SLIDES, n_genes=1)
+    flat = [
+        slide.with_embedding(np.ones_like(slide.hidden.embedding), slide.hidden.types, list("abc"))
+        for slide in SLIDES
+    ]
+    with pytest.raises(InputError, match="explain fewer than 1 programs"):
+        train_lookahead_agent(flat, n_programs=1)
     with pytest.raises(InputError, match="at least one gene"):
         train_lookahead_agent(SLIDES, n_genes=0)
     for n_programs in (0, 5):
-        with pytest.raises(InputError, match=rf"{n_programs} programs of embeddings \[4\] wide"):
+        with pytest.raises(InputError, match=rf"{n_programs} programs of 30 genes .* \[4\] wide"):
             train_lookahead_agent(SLIDES, n_programs=n_programs)
     seen = {"features": SLIDES[0].public.features, "encoder": "toy"}
     with pytest.raises(InputError, match="is live"):

@@ -58,8 +58,9 @@ def returned(observation: Mapping[str, Any], agent: str) -> Returned:
     measured = np.asarray(observation["measured"])
     if "returned" in observation:
         spots = rows = np.flatnonzero(observation["returned"])
-    else:  # the compact form leaves the rows of pending picks at zero
-        rows = np.flatnonzero(measured.any(axis=1))
+    else:  # the compact form leaves the rows of pending picks, which are the last, at zero
+        shown = np.flatnonzero(measured.any(axis=1))
+        rows = np.arange(shown[-1] + 1 if shown.size else 0)
         spots = np.asarray(observation["picks"])[rows]
     order = np.argsort(spots)
     return Returned(spots[order].astype(np.int64), measured[rows[order]].astype(np.float64))

@@ -55,8 +55,9 @@ class LookaheadAgent(FeedbackAgent):
     predictor
         Kernel with which expression is going to be predicted.
     encoder
-        Of the patch features of the slides that it learned from; "" where they had no image, and
-        then it does not look at one.
+        Of the patch features of the slides that it learned from.
+    n_features
+        Their width; 0 where these slides had no image, and then it does not look at one.
     record
         Which slides these were.
     n_targets
@@ -69,6 +70,7 @@ class LookaheadAgent(FeedbackAgent):
     programs: ExpressionPrograms
     predictor: Kernel
     encoder: str = ""
+    n_features: int = 0
     record: Origin | None = None
     n_targets: int = 800
     name: str = "lookahead"
@@ -85,12 +87,14 @@ class LookaheadAgent(FeedbackAgent):
         Raises
         ------
         InputError
-            If the slide's features are of another encoder than the agent learned from.
+            If the slide's features are of another encoder or width than the agent learned from.
         """
-        if self.encoder and slide.encoder != self.encoder:
+        seen, learned = (slide.n_features, slide.encoder), (self.n_features, self.encoder)
+        if self.n_features and seen != learned:
             raise InputError(
-                f"slide {slide.name!r} has features by encoder {slide.encoder!r}, but the agent "
-                f"learned from those by {self.encoder!r}; run 'scr2st features' with that encoder"
+                f"slide {slide.name!r} has {seen[0]} features by encoder {seen[1]!r}, but the "
+                f"agent learned from {learned[0]} by {learned[1]!r}; run 'scr2st features' with "
+                "that encoder"
             )
         look = covariance_between(self.predictor, slide)
         self._targets = (
@@ -168,7 +172,8 @@ class LookaheadAgent(FeedbackAgent):
         settings = {
             "name": self.name,
             "encoder": self.encoder,
-            "slides": None if self.record is None else list(self.record.slides),
+            "n_features": self.n_features,
+            "record": None if self.record is None else asdict(self.record),
             "n_targets": self.n_targets,
             "predictor": asdict(self.predictor),
             "kernels": [asdict(kernel) for kernel in self.programs.kernels],
@@ -196,7 +201,8 @@ class LookaheadAgent(FeedbackAgent):
                 programs,
                 Kernel(**settings["predictor"]),
                 settings["encoder"],
-                None if settings["slides"] is None else Origin(tuple(settings["slides"])),
+                settings["n_features"],
+                None if settings["record"] is None else Origin.of(settings["record"]),
                 settings["n_targets"],
                 settings["name"],
             )

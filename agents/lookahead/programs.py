@@ -96,13 +96,20 @@ class ExpressionPrograms:
         """
         embeddings = [_embedding(slide) for slide in slides]
         widths = {embedding.shape[1] for embedding in embeddings}
-        if len(widths) > 1 or not 1 <= n_programs <= min(widths):
+        if len(widths) > 1 or not 1 <= n_programs <= min(*widths, len(genes)):
             raise InputError(
-                f"{n_programs} programs of embeddings {sorted(widths)} wide: take at least 1, at "
-                "most the width, and embed all slides with the same embedder"
+                f"{n_programs} programs of {len(genes)} genes and embeddings {sorted(widths)} "
+                "wide: take at least 1, at most the genes and the width, and embed all slides with "
+                "the same embedder"
             )
         within, across = _covariances(slides, embeddings, genes)
         directions = _directions(within, across)[:, :n_programs]
+        explained = np.linalg.norm(directions, axis=0)
+        if not (explained > NEGLIGIBLE * max(explained.max(), NEGLIGIBLE)).all():
+            raise InputError(
+                f"the embeddings explain fewer than {n_programs} programs of the genes; ask for "
+                "fewer, or embed the slides with another embedder"
+            )
         rng = np.random.default_rng(seed)
         known = list(zip(slides, embeddings, strict=True))
         surfaces = [
@@ -151,7 +158,8 @@ def _standardised(values: Matrix) -> Matrix:
 def _directions(within: Matrix, across: Matrix) -> Matrix:
     """Reduced-rank regression: whiten, then the left singular vectors times singular values."""
     variance, axes = np.linalg.eigh(within)
-    white = axes / np.sqrt(np.maximum(variance, NEGLIGIBLE * variance[-1]))
+    least = max(NEGLIGIBLE * variance[-1], np.finfo(float).tiny)
+    white = axes / np.sqrt(np.maximum(variance, least))
     left, explained, _ = np.linalg.svd(white.T @ across, full_matrices=False)
     turned: Matrix = white @ left * explained
     return turned

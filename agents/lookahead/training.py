@@ -73,14 +73,19 @@ def train_lookahead_agent(
         n_states=0,
         min_counts=min_counts,
     ).slides
-    encoders = {slide.public.encoder if slide.public.n_features else "" for slide in learned_from}
-    if len(encoders) > 1:
-        raise InputError(f"the slides have features by {sorted(encoders)}; encode all alike")
+    first = learned_from[0].public
+    for slide in learned_from:
+        if slide.public.encoder != first.encoder:
+            raise InputError(
+                f"slide {slide.name!r} has features by {slide.public.encoder!r}, slide "
+                f"{first.name!r} by {first.encoder!r}; encode all alike"
+            )
     genes = most_expressed_genes(learned_from, n_genes)
     return LookaheadAgent(
         ExpressionPrograms.fit(learned_from, genes, n_programs, seed),
         fit_kernel(learned_from, genes, seed),
-        encoders.pop(),
-        Origin(tuple(slide.name for slide in learned_from)),
+        first.encoder,
+        first.n_features,
+        Origin.from_slides(learned_from),
         n_targets,
     )

@@ -54,8 +54,8 @@ def train(
         typer.Option(
             help="'reward': novel and spread-out biology. 'prediction': the fall of the error "
             "with which the rest of a slide is predicted. 'lookahead': the same, by a model of "
-            "expression that plans with what comes back, in seconds; --budget, --round-size, "
-            "--steps and --states have no say in it."
+            "expression that plans with what comes back, in seconds; of the options below only "
+            "--seed, --features and --embedding have a say in it."
         ),
     ] = Objective.REWARD,
     budget: Annotated[
@@ -124,9 +124,6 @@ def train(
                 "than one spot; raise it"
             )
     must_share_a_space([reference, *slides], embedding)
-    atlas = CellReference.from_anndata(
-        reference, embedding=embedding, cell_type=cell_type, n_states=states, seed=seed
-    )
     if objective is Objective.LOOKAHEAD:
         planner = train_lookahead_agent(measured, seed=seed)
         planner.save(output)
@@ -134,6 +131,9 @@ def train(
             f"{output}: {planner.programs.n_programs} expression programs of {len(measured)} slides"
         )
         return
+    atlas = CellReference.from_anndata(
+        reference, embedding=embedding, cell_type=cell_type, n_states=states, seed=seed
+    )
     agent = train_spot_agent(
         measured,
         atlas,

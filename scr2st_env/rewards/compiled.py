@@ -25,7 +25,8 @@ def load_kernels(wish: str | None) -> ModuleType | None:
     Raises
     ------
     InputError
-        If the kernels are insisted on and were not built, or the wish is none of these.
+        If the kernels are insisted on and were not built, were built and do not load, or the wish
+        is none of these.
     """
     if wish not in (None, "0", "1"):
         raise InputError(f"{SWITCH} must be 0, 1 or not set, got {wish!r}")
@@ -35,7 +36,15 @@ def load_kernels(wish: str | None) -> ModuleType | None:
             f"{SWITCH}=1 asks for compiled rewards, which were not built; install a C compiler, "
             "then scr2st once more"
         )
-    return import_module(_KERNELS) if is_built and wish != "0" else None
+    if not is_built or wish == "0":
+        return None
+    try:
+        return import_module(_KERNELS)
+    except ImportError as error:
+        raise InputError(
+            f"the compiled rewards do not load here ({error}); install scr2st once more, or set "
+            f"{SWITCH}=0"
+        ) from error
 
 
 kernels = load_kernels(os.environ.get(SWITCH))
