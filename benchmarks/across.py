@@ -174,7 +174,7 @@ def play_across(config: BenchmarkConfig, across: Across, unit: Unit, folder: Pat
                 )
                 learning = time.perf_counter() - start
                 for ground in across.tested:
-                    judged = judge_slide(config, ground, [], cohorts)
+                    judged = judge_slide(config, ground, [], cohorts, seed)
                     if seed == 0:
                         maps[ground.slide.name] |= {
                             f"predicted/{spec}/{judge}": v for judge, v in judged.shown.items()
@@ -240,7 +240,7 @@ def _buy(config: BenchmarkConfig, across: Across, spec: str, budget: float, seed
             reward_weights(config),
             execute_code=config.execute_code,
         )
-        env = make_environment(config, ground.slide, ground.reference, budget, ground.test_part)
+        env = make_environment(config, ground.slide, ground.reference, budget, [])
         episodes[name] = run_episode(buyer, env, slide=name, seed=seed)
         check_money(episodes[name], spec, name)
         earned.append(episode_scores(episodes[name], ground.slide, ground.reference))

@@ -57,8 +57,8 @@ class BenchmarkConfig(BaseModel):
     )
     test_fraction: Share = Field(
         0.25,
-        description="Share of a slide's spots that is never sold and always scored; across "
-        "patients, where nothing is sold on the slides that are scored, it has no say.",
+        description="Share of a slide's spots that is never sold and always scored, others with "
+        "each seed; no say across patients, where nothing is sold on the slides that are scored.",
     )
     n_genes: int = Field(300, ge=1, description="Length of the gene list.")
     n_top_genes: int = Field(

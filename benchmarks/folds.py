@@ -85,10 +85,9 @@ class Ground:
         """log1p(CP10k) of the gene list, (N, G)."""
         return self.slide.expression(self.genes.genes)
 
-    @cached_property
-    def test_part(self) -> list[int]:
-        """Spots that are never sold and always scored."""
-        return held_out_spots(self.slide.public, self.test_fraction).tolist()
+    def test_part(self, seed: int) -> list[int]:
+        """Spots that are never sold and always scored in the episodes of a seed."""
+        return held_out_spots(self.slide.public, self.test_fraction, seed).tolist()
 
 
 def grants_cohort(config: BenchmarkConfig, study: Study) -> bool:

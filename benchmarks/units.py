@@ -150,7 +150,10 @@ def _play(
     from agents.episode import run_episode
 
     slide = ground.slide
-    env = make_environment(config, slide, ground.reference, unit.budget, ground.test_part)
+    envs = [
+        make_environment(config, slide, ground.reference, unit.budget, ground.test_part(seed))
+        for seed in range(config.seeds)
+    ]
     episodes, maps = [], ground_truth(ground)
     for spec in config.agents_at(unit.budget):
         buyer = make_buyer(
@@ -162,11 +165,11 @@ def _play(
             reward_weights(config),
             execute_code=config.execute_code,
         )
-        for seed in range(config.seeds):
+        for seed, env in enumerate(envs):
             episode = run_episode(buyer, env, slide=slide.name, seed=seed)
             check_money(episode, spec, slide.name)
             earned = episode_scores(episode, slide, ground.reference)
-            judged = judge_slide(config, ground, episode.picks, ground.cohorts)
+            judged = judge_slide(config, ground, episode.picks, ground.cohorts, seed)
             if seed == 0:
                 maps |= {f"predicted/{spec}/{judge}": v for judge, v in judged.shown.items()}
                 maps[f"picks/{spec}"] = np.asarray(episode.picks)
@@ -207,7 +210,11 @@ class Judged(NamedTuple):
 
 
 def judge_slide(
-    config: BenchmarkConfig, ground: Ground, picks: Sequence[int], cohorts: Mapping[str, Cohort]
+    config: BenchmarkConfig,
+    ground: Ground,
+    picks: Sequence[int],
+    cohorts: Mapping[str, Cohort],
+    seed: int,
 ) -> Judged:
     """Fit every judge on what was bought on a slide, and score its test part.
 
@@ -221,12 +228,14 @@ def judge_slide(
         Spots bought on it.
     cohorts
         What each judge may learn from besides.
+    seed
+        Of the episode; it decides what is scored.
 
     Returns
     -------
     Judged
     """
-    judged, part = Judged({}, {}, {}), ground.test_part
+    judged, part = Judged({}, {}, {}), ground.test_part(seed)
     for judge in config.judges:
         start = time.perf_counter()
         predicted = predict_slide(
@@ -261,7 +270,7 @@ def check_money(episode: Episode, spec: str, slide: str) -> None:
 
 
 def ground_truth(ground: Ground) -> dict[str, Any]:
-    """Return what maps show beside predictions: places, the picture, a gene as measured."""
+    """Return what maps of seed 0 show beside predictions: places, the picture, a measured gene."""
     public, gene = ground.slide.public, ground.shown_gene
     maps: dict[str, Any] = {
         "gene": ground.genes.genes[gene],
@@ -269,7 +278,7 @@ def ground_truth(ground: Ground) -> dict[str, Any]:
         "pitch": public.pitch,
         "truth": ground.expression[:, gene],
         "measurable": public.measurable,
-        "test_part": np.asarray(ground.test_part),
+        "test_part": np.asarray(ground.test_part(0)),
     }
     if public.image is not None:
         maps |= {"image": public.image.pixels, "image_scale": public.image.scale}

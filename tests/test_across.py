@@ -101,7 +101,7 @@ def test_the_score_is_that_of_a_ridge_on_the_bought_spots_over_all_spots(results
     fold = next(f for f in patient_folds(study.patients) if f.name == episode["fold"])
     (across,) = prepare_across(across_config(), study, fold, fold.test, Path())
     ground = next(g for g in across.tested if g.slide.name == episode["slide"])
-    assert ground.test_part == list(range(ground.slide.n_spots))
+    assert ground.test_part(3) == list(range(ground.slide.n_spots))
     cohorts = bought_cohorts(across_config(), across, episode["picks"])
     assert len(cohorts["ridge"].features) == episode["spent"]
     fitted = Ridge().fit(np.empty((0, 6)), np.empty((0, 20)), cohort=cohorts["ridge"])

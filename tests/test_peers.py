@@ -28,7 +28,7 @@ def test_every_named_judge_predicts_with_and_without_a_cohort(name: str, tmp_pat
     (ground,) = prepare_fold(config, study, fold, fold.test, tmp_path)
     bought = list(range(0, 40, 3))
     for cohorts in (ground.cohorts, {}):
-        judged = judge_slide(config, ground, bought, cohorts)
+        judged = judge_slide(config, ground, bought, cohorts, 0)
         assert np.isfinite(list(judged.scores[name].values())).all()
         assert judged.shown[name].shape == (ground.slide.n_spots,)
 

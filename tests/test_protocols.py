@@ -61,14 +61,16 @@ def test_the_test_part_has_its_share_of_the_measurable_spots(side: int, fraction
     assert (np.diff(part) > 0).all()
 
 
-def test_the_test_part_depends_on_nothing_but_the_slide() -> None:
+def test_the_test_part_depends_on_nothing_but_the_slide_and_the_seed() -> None:
     slide = toy_slide(side=12, seed=1)
     other_expression = Slide(slide.public, toy_slide(side=12, seed=2).hidden)
     np.testing.assert_array_equal(
         held_out_spots(slide.public, 0.25), held_out_spots(other_expression.public, 0.25)
     )
     renamed = replace(slide.public, name="another")
-    assert not np.array_equal(held_out_spots(slide.public, 0.25), held_out_spots(renamed, 0.25))
+    first = held_out_spots(slide.public, 0.25)
+    assert not np.array_equal(first, held_out_spots(renamed, 0.25))
+    assert not np.array_equal(first, held_out_spots(slide.public, 0.25, seed=1))
 
 
 def test_the_test_part_is_spread_better_than_random_spots() -> None:
