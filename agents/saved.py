@@ -18,8 +18,9 @@ from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch.nn import functional
 
-from agents.policy.context import n_spot_inputs
+from agents.policy.context import PRIORS, n_spot_inputs
 from agents.policy.feedback import Atlas
 from agents.policy.inputs import FeatureProjection, InputSettings
 from agents.policy.network import SpotNetwork
@@ -123,6 +124,9 @@ def read_parts(path: str | Path) -> AgentParts:
     first = tensors.get("spot.0.weight")
     if first is None or first.shape != (header.width, n_inputs):
         raise InputError(f"{path} is damaged: its network does not fit its settings")
+    prior = tensors.get("prior")
+    if prior is not None and len(prior) < len(PRIORS):  # of a version that knew fewer designs
+        tensors["prior"] = functional.pad(prior, (0, len(PRIORS) - len(prior)))
     network = SpotNetwork(n_inputs, header.width, header.prior_strength)
     try:
         network.load_state_dict(OrderedDict(tensors))

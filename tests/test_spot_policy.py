@@ -23,7 +23,7 @@ from agents.policy.context import (
 )
 from agents.policy.inputs import SEEN, FeatureProjection, InputSettings, describe
 from agents.policy.sb3 import SpotPolicy
-from agents.starting_point import CANDIDATES, choose_prior, scores_of
+from agents.starting_point import CANDIDATES, by_prior_alone, choose_prior, scores_of
 from agents.training import _bank
 from agents.untrained import untrained_agent
 from scr2st_env import InputError, Kernel, Slide
@@ -417,7 +417,7 @@ def test_the_layers_give_what_they_give_spot_by_spot() -> None:
         masks = (torch.rand(3, 25, generator=torch.Generator().manual_seed(0)) < 0.3).float()
         masks[1, 16:] = 0
         batch = SlideBank(described, inputs)(
-            torch.tensor([1, 0, 1]), masks, 1 - masks, torch.rand(3, 2), torch.ones(4)
+            torch.tensor([1, 0, 1]), masks, 1 - masks, torch.rand(3, 2), torch.ones(len(PRIORS))
         )
         logits, values = network(batch)
         for row, n_spots in enumerate((25, 16, 25)):
@@ -435,7 +435,7 @@ def test_the_layers_give_what_they_give_spot_by_spot() -> None:
             torch.testing.assert_close(values[row], network.value(pooled), rtol=1e-4, atol=1e-4)
 
 
-def test_the_prior_that_covers_buys_what_pays_the_spatial_density_most() -> None:
+def test_the_priors_that_cover_buy_what_pays_the_spatial_density_most() -> None:
     slide = toy_slide("one", 9, 1)
     density = {"states": 0, "types": 0, "density": 1}
     env = make_env([slide], budget=9, reward=density)
@@ -446,18 +446,36 @@ def test_the_prior_that_covers_buys_what_pays_the_spatial_density_most() -> None
         paid[name] = run_episode(agent, env).reward
     best = run_episode(RewardOracle(reward=density), env).reward
     assert paid["cover"] >= best - 0.02
-    assert paid["cover"] == max(paid.values())
+    assert paid["plan"] == max(paid.values()) >= best
+    assert paid["cover"] == max(paid[name] for name in PRIORS if name != "plan")
 
 
 def test_the_prior_that_earns_most_is_chosen() -> None:
     slides = [toy_slide("one", 8, 1), toy_slide("two", 7, 2)]
     agent = untrained_agent([slide.public for slide in slides])
-    for reward, chosen in (({"density": 1}, [0.0, 0.0, 1.0]), ({"information": 1}, None)):
+    for reward, chosen in (({"density": 1}, "plan"), ({"information": 1}, None)):
         env = make_env(slides, reward={"states": 0, "types": 0, "density": 0} | reward)
         earned = []
         for weights in CANDIDATES:
-            agent.network.prior.copy_(torch.tensor(weights))
+            agent.network.prior.copy_(weights)
             earned.append(scores_of(agent, env).mean())
         choose_prior(agent, partial(scores_of, env=env))
         assert scores_of(agent, env).mean() == max(earned)
-        assert chosen is None or agent.network.prior[2] > 0
+        assert chosen is None or agent.network.prior[PRIORS.index(chosen)] == 1
+
+
+@pytest.mark.parametrize("inputs", [InputSettings(), EVERYTHING, STATIC])
+def test_what_only_learning_uses_has_no_say_before_it(inputs: InputSettings) -> None:
+    slides = [toy_slide("one", 7, 1), toy_slide("two", 8, 2)]
+    env = make_env(slides)
+    agent = untrained_agent([slide.public for slide in slides], inputs)
+    agent.bank = _bank(env, agent)
+    alone = by_prior_alone(agent)
+    for weights in (*CANDIDATES, torch.zeros(len(PRIORS))):
+        agent.network.prior.copy_(weights)
+        for slide, deterministic in (("one", True), ("two", False)):
+            picks = [
+                run_episode(player, env, slide=slide, seed=3, deterministic=deterministic).picks
+                for player in (agent, alone)
+            ]
+            assert picks[0] == picks[1]

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from agents.policy.context import SpotBatch, spot_context
+from agents.policy.context import PRIORS, SpotBatch, spot_context, standardise
 from agents.policy.feedback import Atlas, Feedback
 from agents.policy.inputs import InputSettings, SlideInputs
+from agents.policy.plan import CoveringPlans
 from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+PLAN = PRIORS.index("plan")
 TENSORS = (
     "static",
+    "place",
     "similarity",
     "unseen",
     "factor",
@@ -40,6 +43,11 @@ class SlideBank(nn.Module):
         How they are described.
     atlas
         The cell states to look for, where ``settings.feedback``.
+
+    Notes
+    -----
+    Plans of a whole budget (:class:`agents.policy.plan.CoveringPlans`) are made where their weight
+    asks for them, and kept.
     """
 
     def __init__(
@@ -51,6 +59,7 @@ class SlideBank(nn.Module):
         super().__init__()
         self.settings = settings
         self.atlas = atlas
+        self.plans = CoveringPlans()
         self.keys = tuple((slide.fingerprint, slide.n_measured) for slide in slides)
         for row, slide in enumerate(slides):
             for name in TENSORS:
@@ -97,7 +106,7 @@ class SlideBank(nn.Module):
         progress
             Share of the budget left and of the round filled, (B, 2).
         weights
-            Of the priors, (4,); those of weight 0 may be left at 0.
+            Of the priors, (5,); those of weight 0 may be left at 0.
         feedback
             What came back, for a bank with an atlas.
 
@@ -121,6 +130,9 @@ class SlideBank(nn.Module):
             if self.atlas is not None and feedback is not None:
                 known = self.atlas, Feedback(feedback.picks[own], feedback.measured[own])
             parts.append(spot_context(slide, self.settings, *masks, weights, known))
+            if weights[PLAN] != 0:
+                closeness = self.plans.closeness(slide, *masks)
+                parts[-1][1][..., PLAN] = standardise(closeness, masks[1] > 0)
         dynamic, prior = (_padded(tensors, which, width) for tensors in zip(*parts, strict=True))
         return SpotBatch(static, which, dynamic, prior, real, mask > 0, progress)
 

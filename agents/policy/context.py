@@ -17,7 +17,7 @@ from agents.policy.feedback import (
 from agents.policy.inputs import ROUGH_NOISE, FeatureProjection, InputSettings, SlideInputs
 
 N_PROGRESS = 2
-PRIORS = ("design", "spread", "cover", "distance")
+PRIORS = ("design", "spread", "cover", "distance", "plan")
 COVERED = 1e-4  # share of the tissue below which a spot shows nothing new
 FAR = 100.0  # distance to the nearest purchase, at most; what it is before the first
 
@@ -32,7 +32,7 @@ class SpotBatch(NamedTuple):
     static: torch.Tensor  # (S, N, F)
     which: torch.Tensor  # (B,), int64, the slide of each observation among the S
     dynamic: torch.Tensor  # (B, N, G); G is 0 for a policy on static inputs alone
-    prior: torch.Tensor  # (B, N, 4), standardised: design, spread, cover, distance
+    prior: torch.Tensor  # (B, N, 5), standardised, in the order of PRIORS
     real: torch.Tensor  # (S, N), bool
     bought: torch.Tensor  # (B, N), bool
     progress: torch.Tensor  # (B, 2), share of the budget left and of the round filled
@@ -163,7 +163,7 @@ def spot_context(
     mask, available
         (B, N), 0 or 1.
     weights
-        Of the priors, (4,); those of weight 0 are left at 0 where no input needs them.
+        Of the priors, (5,); those of weight 0 are left at 0 where no input needs them.
     known
         The atlas and what came back, where ``settings.feedback``.
 
@@ -176,10 +176,11 @@ def spot_context(
         the nearest purchase. Where any of them or ``known``: mask, available. Where ``known``:
         :func:`agents.policy.feedback.feedback_inputs`, its novelty as the designs are.
     prior
-        (B, N, 4), the logarithms, standardised over what is available, of *design*, the fall of
+        (B, N, 5), standardised over what is available: the logarithms of *design*, the fall of
         the mean posterior variance; *spread*, the spot's own posterior variance under the rough
         kernel, which rises far from purchases; *cover*, the tissue within reach of the spot and
-        of no purchase; *distance*, to the nearest purchase.
+        of no purchase; *distance*, to the nearest purchase. *Plan* is left at 0: the bank, which
+        keeps the plans, fills it in.
     """
     wanted = dict(zip(PRIORS, (weights != 0).tolist(), strict=True))
     guess = dict.fromkeys(PRIORS, torch.zeros_like(mask))

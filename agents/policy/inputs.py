@@ -160,6 +160,8 @@ class SlideInputs:
         Of the public slide that they were made from, and the measured spots they were made for.
     static
         Inputs of each spot that do not change, (N, F).
+    place
+        Coordinates in pitches, (N, 2).
     similarity
         How much of spot j is seen when spot i is measured, in [0, 1], at each length scale in
         space and in features, (L, N, N).
@@ -187,6 +189,7 @@ class SlideInputs:
     fingerprint: str
     n_measured: int
     static: torch.Tensor  # (N, F)
+    place: torch.Tensor  # (N, 2)
     similarity: torch.Tensor  # (L, N, N)
     unseen: torch.Tensor  # (N, L N)
     factor: torch.Tensor  # (N, r)
@@ -236,6 +239,7 @@ def describe(
         static=_tensor(
             np.column_stack([components, surroundings - surroundings.mean(axis=0), tissue])
         ),
+        place=_tensor(slide.pitch_coordinates.astype(np.float64)),
         similarity=_tensor(similarity),
         unseen=_tensor(np.concatenate(np.log1p(-SEEN * similarity), axis=1)),
         factor=_factor(settings.kernel, slide, settings, projection),

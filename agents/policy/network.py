@@ -17,7 +17,7 @@ class SpotNetwork(nn.Module):
     Each spot passes the same two layers; what they give is pooled over the slide (mean and
     maximum over its spots, mean over the bought ones) and handed back to each spot, as in
     DeepSets. The logits are ``prior_strength`` times a prior, corrected linearly by the inputs,
-    plus a residual of what the layers give. The prior is a weighted mean of the four standardised
+    plus a residual of what the layers give. The prior is a weighted mean of the five standardised
     designs of :func:`agents.policy.context.spot_context`; its weights are chosen, not descended
     on. Both corrections start at zero: untrained, all weight is on the A-optimal design, the
     policy is a stochastic one, and its best guess is the design agent's.

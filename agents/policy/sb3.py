@@ -32,7 +32,7 @@ class SpotContextExtractor(BaseFeaturesExtractor):
     bank
         Static inputs of the environment's slides, in the environment's order.
     weights
-        Of the network's priors, (4,), heeded as they are when it is called.
+        Of the network's priors, (5,), heeded as they are when it is called.
     """
 
     def __init__(
