@@ -49,6 +49,7 @@ class TrainingRecord:
     ----------
     budget
         As it was given: a count (int) or a fraction (float); 1 is one spot, 1.0 all of them.
+        Where several were given, all of them.
     round_size
         Spots per round.
     reward
@@ -62,7 +63,7 @@ class TrainingRecord:
         where prediction is all that is paid for, mean correlation on held-out spots.
     """
 
-    budget: int | float
+    budget: int | float | tuple[int | float, ...]
     round_size: int
     reward: Mapping[str, float]
     slides: tuple[str, ...]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from importlib.util import find_spec
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,15 +15,16 @@ from agents.checkpoints import BestCheckpoint
 from agents.held_out import held_out_correlations
 from agents.isolation import isolated_randomness
 from agents.policy.bank import SlideBank
-from agents.policy.inputs import InputSettings, describe
+from agents.policy.inputs import InputSettings, SlideInputs, describe
 from agents.policy.sb3 import SpotPolicy
 from agents.progress_file import ProgressFile
 from agents.record import TrainingRecord, patients_of
 from agents.retrospective import read_retrospective
 from agents.returns import CentredRewards, reward_statistics
 from agents.rollouts import SpotRolloutBuffer
+from agents.several_budgets import SideBySideVecEnv, budgets_of, shares_of
 from agents.spot_agent import SpotAgent
-from agents.starting_point import choose_prior, scores_of
+from agents.starting_point import by_prior_alone, choose_prior, mean_scores, scores_of
 from agents.untrained import untrained_agent
 from agents.vec_env import SpotSamplingVecEnv
 from scr2st_env.counts import MIN_COUNTS
@@ -35,10 +35,10 @@ from scr2st_env.reference import N_STATES
 from scr2st_env.rewards.weights import RewardWeights
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from stable_baselines3.common.callbacks import BaseCallback
 
+    from agents.several_budgets import Budget
+    from agents.starting_point import Scores
     from scr2st_env.envs.slides import ReferenceSource, SlideSource, SpotSets
     from scr2st_env.rewards.base import Term
     from scr2st_env.slide import Slide
@@ -48,7 +48,7 @@ def train_spot_agent(
     slides: Sequence[SlideSource] | None = None,
     reference: ReferenceSource | None = None,
     *,
-    budget: float = 0.1,
+    budget: Budget = 0.1,
     round_size: int = 1,
     feedback: bool = False,
     reward: RewardWeights | Mapping[str, float] | None = None,
@@ -92,9 +92,12 @@ def train_spot_agent(
 
     Parameters
     ----------
-    slides, reference, budget, round_size, reward, terms
+    slides, reference, round_size, reward, terms
         As ``SpotSampling-v0`` takes them; slides are retrospective, and ``reward="released"`` is
         refused.
+    budget
+        As ``SpotSampling-v0`` takes it, or several of them: the sub-environments are then shared
+        out, so that as many purchases are made at each, and scores are means over all.
     feedback
         Whether the agent heeds what measured spots showed. It then needs an environment with
         feedback, on slides embedded beside ``reference``, whose cell states it looks for.
@@ -111,7 +114,8 @@ def train_spot_agent(
     width, prior_strength
         See :class:`agents.policy.network.SpotNetwork`.
     n_envs, n_steps, batch_size, n_epochs, learning_rate, gae_lambda
-        Of MaskablePPO; ``n_steps`` is per environment and update. What a purchase itself pays
+        Of MaskablePPO; ``n_steps`` is per environment and update, and there is one environment for
+        each budget at least. What a purchase itself pays
         says most of what it is worth and the rest is noise, hence the small ``gae_lambda``.
     evaluation_slides
         Slides, of training patients, on which the best checkpoint is chosen by the deterministic
@@ -150,6 +154,9 @@ def train_spot_agent(
     """
     if total_steps < 1:
         raise InputError(f"total_steps={total_steps}: training needs at least one step")
+    budgets = budgets_of(budget)
+    n_envs = max(n_envs, len(budgets))
+    shares = shares_of(n_envs, len(budgets))
     weights = _trainable(reward)
     retrospective = read_retrospective(
         slides,
@@ -165,7 +172,6 @@ def train_spot_agent(
         retrospective.arguments,
         excluded=excluded,
         initial=initial,
-        budget=budget,
         round_size=round_size,
         feedback=feedback,
         reward=weights,
@@ -183,24 +189,26 @@ def train_spot_agent(
         "reward": _objective(weights, terms),
         "settings": asdict(settings),
         "numbers": [
-            *(budget, round_size, total_steps, seed, width, prior_strength, n_envs, n_steps),
+            *(list(budgets), round_size, total_steps, seed, width, prior_strength, n_envs, n_steps),
             *(batch_size, n_epochs, learning_rate, gae_lambda, n_evaluations, patience),
         ],
     }
     with isolated_randomness(seed, n_threads):
-        world = SpotSamplingEnv(**arguments(retrospective.slides))
 
-        def scores(slides: tuple[Slide, ...]) -> Callable[[SpotAgent], NDArray[np.float64]]:
-            if _is_prediction(weights, terms):
-                return partial(
-                    held_out_correlations,
-                    slides=slides,
-                    budget=budget,
-                    round_size=round_size,
-                    excluded=excluded,
-                    seed=seed,
-                )
-            return partial(scores_of, env=SpotSamplingEnv(**arguments(slides)))
+        def worlds(slides: tuple[Slide, ...]) -> list[SpotSamplingEnv]:
+            return [SpotSamplingEnv(**arguments(slides), budget=each) for each in budgets]
+
+        def scores(slides: tuple[Slide, ...]) -> Scores:
+            if not _is_prediction(weights, terms):
+                return mean_scores([partial(scores_of, env=world) for world in worlds(slides)])
+            judged = partial(
+                held_out_correlations,
+                slides=slides,
+                round_size=round_size,
+                excluded=excluded,
+                seed=seed,
+            )
+            return mean_scores([partial(judged, budget=each) for each in budgets])
 
         played = [slide.public for slide in retrospective.slides]
         agent = untrained_agent(
@@ -209,6 +217,10 @@ def train_spot_agent(
             retrospective.reference,
             width=width,
             prior_strength=prior_strength,
+        )
+        played_in = worlds(retrospective.slides)
+        bank = agent.bank = _bank(
+            played_in[0], agent, *played_in[1:], *worlds(retrospective.evaluation_slides)
         )
         best = BestCheckpoint(
             agent,
@@ -221,11 +233,17 @@ def train_spot_agent(
         if settings.prior:
             choose_prior(agent, scores(retrospective.slides))
         best.score(trusted=True)
-        statistics = reward_statistics(agent, world, seed)
-        envs = SpotSamplingVecEnv(n_envs, **arguments(retrospective.slides))
+        start = by_prior_alone(agent)
+        envs = [
+            CentredRewards(
+                SpotSamplingVecEnv(share, **arguments(retrospective.slides), budget=each),
+                reward_statistics(start, world, seed),
+            )
+            for share, each, world in zip(shares, budgets, played_in, strict=True)
+        ]
         model = MaskablePPO(
             SpotPolicy,
-            CentredRewards(envs, statistics),
+            envs[0] if len(envs) == 1 else SideBySideVecEnv(envs),
             learning_rate=learning_rate,
             n_steps=n_steps,
             batch_size=min(batch_size, n_envs * n_steps),
@@ -235,7 +253,7 @@ def train_spot_agent(
             rollout_buffer_class=SpotRolloutBuffer,
             policy_kwargs={
                 "network": agent.network,
-                "bank": _bank(world, agent),
+                "bank": bank,
             },
             tensorboard_log=_logs(log_folder),
             seed=seed,
@@ -253,7 +271,7 @@ def train_spot_agent(
         if checkpoint is not None:
             Path(checkpoint).unlink()
     record = TrainingRecord(
-        budget=int(budget) if isinstance(budget, Integral) else float(budget),
+        budget=budgets[0] if len(budgets) == 1 else budgets,
         round_size=round_size,
         reward=_objective(weights, terms),
         slides=tuple(slide.name for slide in played),
@@ -304,12 +322,17 @@ def _objective(weights: RewardWeights, terms: Sequence[Term]) -> dict[str, float
     return {name: float(weight) for name, weight in (asdict(weights) | added).items()}
 
 
-def _bank(env: SpotSamplingEnv, agent: SpotAgent) -> SlideBank:
-    """Describe the environment's slides, each as its episodes end, in the environment's order."""
-    described = []
-    for slide in env.slides:
-        observation, _ = env.reset(options={"slide": slide.name})
-        n_measured = env.budget_spots + int(observation["mask"].sum())
-        inputs = describe(slide.public, n_measured, agent.settings, agent.projection)
-        described.append(inputs)
-    return SlideBank(described, agent.settings, agent.atlas)
+def _bank(env: SpotSamplingEnv, agent: SpotAgent, *further: SpotSamplingEnv) -> SlideBank:
+    """Describe the slides of environments, each as its episodes end, in the environments' order."""
+    known: dict[tuple[str, int], SlideInputs] = {}
+    rows = []
+    for world in (env, *further):
+        for slide in world.slides:
+            observation, _ = world.reset(options={"slide": slide.name})
+            n_measured = world.budget_spots + int(observation["mask"].sum())
+            key = slide.public.fingerprint, n_measured
+            if key not in known:
+                inputs = describe(slide.public, n_measured, agent.settings, agent.projection)
+                known[key] = inputs
+            rows.append(known[key])
+    return SlideBank(rows, agent.settings, agent.atlas)

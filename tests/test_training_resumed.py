@@ -1,5 +1,6 @@
 """Training that is killed and started again ends where it would have ended."""
 
+import json
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from agents import SpotAgent, train_spot_agent
 from scr2st_env import InputError
 
 SCRIPT = """
-import sys, time
+import json, sys, time
 from conftest import toy_reference, toy_slide
 from stable_baselines3.common.callbacks import BaseCallback
 from agents import train_spot_agent
@@ -29,9 +30,9 @@ class Slow(BaseCallback):
         return True
 
 slides = [toy_slide("one", 5, 1), toy_slide("two", 6, 2)]
-train_spot_agent(slides, toy_reference(), budget=0.15, total_steps=640, n_envs=2, n_steps=16,
-                 width=16, seed=3, n_threads=1, n_evaluations=10, checkpoint=sys.argv[1],
-                 callback=Slow(), progress=False)
+train_spot_agent(slides, toy_reference(), budget=json.loads(sys.argv[2]), total_steps=640,
+                 n_envs=2, n_steps=16, width=16, seed=3, n_threads=1, n_evaluations=10,
+                 checkpoint=sys.argv[1], callback=Slow(), progress=False)
 """
 
 
@@ -51,11 +52,12 @@ def train(checkpoint: Path | None = None, **options: Any) -> SpotAgent:
     return train_spot_agent(slides, toy_reference(), checkpoint=checkpoint, **(settings | options))
 
 
-def kill_in_the_middle(checkpoint: Path) -> None:
+def kill_in_the_middle(checkpoint: Path, budget: float | list[float] = 0.15) -> None:
     """Train in another process and kill -9 it once several marks have been written."""
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(checkpoint)], env=os.environ | {"PYTHONPATH": path}
+        [sys.executable, "-c", SCRIPT, str(checkpoint), json.dumps(budget)],
+        env=os.environ | {"PYTHONPATH": path},
     )
     seen: set[int] = set()
     deadline = time.monotonic() + 300
@@ -68,15 +70,18 @@ def kill_in_the_middle(checkpoint: Path) -> None:
     assert process.wait() == -signal.SIGKILL
 
 
-def test_a_killed_training_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("budget", [0.15, [0.1, 0.3]])
+def test_a_killed_training_ends_with_the_weights_of_one_that_was_not(
+    tmp_path: Path, budget: float | list[float]
+) -> None:
     checkpoint = tmp_path / "progress.safetensors"
-    kill_in_the_middle(checkpoint)
+    kill_in_the_middle(checkpoint, budget)
     halfway = {
         key.removeprefix("network/"): value
         for key, value in load_file(checkpoint).items()
         if key.startswith("network/")
     }
-    resumed, whole = train(checkpoint), train()
+    resumed, whole = train(checkpoint, budget=budget), train(budget=budget)
     for name, value in whole.network.state_dict().items():
         assert torch.equal(value, resumed.network.state_dict()[name]), name
     assert resumed.record == whole.record
@@ -90,6 +95,8 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     kill_in_the_middle(checkpoint)
     with pytest.raises(InputError, match="is of another training, its numbers differs"):
         train(checkpoint, seed=4)
+    with pytest.raises(InputError, match="is of another training, its numbers differs"):
+        train(checkpoint, budget=[0.15, 0.3])
     whole = checkpoint.read_bytes()
     checkpoint.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="cannot be read; delete it"):
