@@ -264,6 +264,9 @@ WRONG = [
     ("budget above N", nothing, f"{TRAIN} --budget 65", "budget"),
     ("budget that is no number", nothing, f"{TRAIN} --budget much", "--budget"),
     ("budget of no spot", nothing, f"{TRAIN} --budget 0.001", "64 spots of slide 's1' is less"),
+    ("second budget of no spot", nothing, f"{TRAIN} --budget 0.1 0.001", "--budget 0.001 of the"),
+    ("budget named twice", nothing, f"{TRAIN} --budget 0.1 0.1", "names one twice"),
+    ("judged on a file that is not there", nothing, f"{TRAIN} --evaluation-slides no", "no"),
     ("fraction of a spot", nothing, f"{TRAIN} --budget 1.5", "neither a share"),
     ("no steps", nothing, f"{TRAIN} --steps 0", "--steps"),
     ("negative seed", nothing, f"{TRAIN} --seed -1", "--seed"),
@@ -538,6 +541,30 @@ def test_train_writes_an_agent_that_info_describes_and_that_plays(
     env = SpotSamplingEnv(["s1.h5ad"], toy_reference(), budget=4)
     episode = run_episode(load_agent("agent.safetensors"), env, slide="s1")
     assert len(set(episode.picks)) == 4
+
+
+@pytest.mark.usefixtures("folder")
+def test_train_takes_several_budgets_and_slides_to_judge_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train = "train --slides s1.h5ad --evaluation-slides s2.h5ad --reference atlas.h5ad --states 10"
+    more = "-o agent.safetensors --steps 32 --budget 0.1 0.2 7"
+    assert cli.main([*train.split(), *more.split()]) == 0
+    shown = float(capsys.readouterr().out.split(" trained")[0].split()[-1])
+
+    from agents import load_agent, run_episode
+    from scr2st_env.envs.spot_sampling import SpotSamplingEnv
+    from scr2st_env.reference import CellReference
+
+    agent = load_agent("agent.safetensors")
+    assert agent.record.budget == (0.1, 0.2, 7)
+    assert agent.record.slides == ("s1",)
+    atlas = CellReference.from_anndata("atlas.h5ad", n_states=10, seed=0)
+    rewards = [
+        run_episode(agent, SpotSamplingEnv(["s2.h5ad"], atlas, budget=budget), slide="s2").reward
+        for budget in agent.record.budget
+    ]
+    assert shown == pytest.approx(np.mean(rewards), abs=1e-3)
 
 
 @pytest.mark.usefixtures("folder")

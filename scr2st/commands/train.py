@@ -59,13 +59,14 @@ def train(
         ),
     ] = Objective.REWARD,
     budget: Annotated[
-        str,
+        list[str],
         typer.Option(
-            metavar="B",
+            "--budget",
+            metavar="B...",
             help="A share of each slide's spots (0.1; 1.0 is all of them) or a number of spots "
-            "(40; 1 is one spot).",
+            "(40; 1 is one spot); several to train at all of them.",
         ),
-    ] = "0.1",
+    ] = ["0.1"],  # noqa: B006 - typer copies it
     round_size: Annotated[
         int, typer.Option(min=1, metavar="K", help="Spots sequenced together.")
     ] = 1,
@@ -75,6 +76,16 @@ def train(
             "--feedback", help="The agent heeds what measured spots showed, round by round."
         ),
     ] = False,
+    evaluation_slides: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--evaluation-slides",
+            metavar="SLIDE...",
+            help="Fully measured slides, best of other patients, on which the best checkpoint is "
+            "chosen; default: the training slides.",
+            show_default=False,
+        ),
+    ] = None,
     steps: Annotated[
         int, typer.Option(min=1, metavar="N", help="Purchases to learn from.")
     ] = 20_000,
@@ -105,8 +116,9 @@ def train(
     if output.suffix != ".safetensors":
         raise InputError(f"{output} does not end in .safetensors; name it so")
     must_be_writable(output)
-    to_spend = budget_of(budget)
-    for path in (*slides, reference):
+    to_spend = [budget_of(each) for each in budget]
+    judged_on = evaluation_slides or []
+    for path in (*slides, *judged_on, reference):
         must_be_file(path)
     from agents.lookahead.training import train_lookahead_agent
     from agents.training import train_spot_agent
@@ -114,16 +126,18 @@ def train(
     from scr2st_env.slide import Slide
 
     key = None if features == IMAGE_FREE else features
-    measured = [
-        Slide.from_anndata(path, features=key, embedding=embedding, types=types) for path in slides
-    ]
-    for slide in measured:
-        if isinstance(to_spend, float) and round(to_spend * slide.n_spots) < 1:
-            raise InputError(
-                f"--budget {budget} of the {slide.n_spots} spots of slide {slide.name!r} is less "
-                "than one spot; raise it"
-            )
-    must_share_a_space([reference, *slides], embedding)
+    measured, judged = (
+        [Slide.from_anndata(path, features=key, embedding=embedding, types=types) for path in paths]
+        for paths in (slides, judged_on)
+    )
+    for slide in (*measured, *judged):
+        for share in to_spend:
+            if isinstance(share, float) and round(share * slide.n_spots) < 1:
+                raise InputError(
+                    f"--budget {share} of the {slide.n_spots} spots of slide {slide.name!r} is "
+                    "less than one spot; raise it"
+                )
+    must_share_a_space([reference, *slides, *judged_on], embedding)
     if objective is Objective.LOOKAHEAD:
         planner = train_lookahead_agent(measured, seed=seed)
         planner.save(output)
@@ -137,12 +151,13 @@ def train(
     agent = train_spot_agent(
         measured,
         atlas,
-        budget=to_spend,
+        budget=to_spend[0] if len(to_spend) == 1 else to_spend,
         round_size=round_size,
         feedback=feedback,
         reward=None if objective is Objective.REWARD else PREDICTION_ALONE,
         total_steps=steps,
         seed=seed,
+        evaluation_slides=judged or None,
     )
     agent.save(output)
     record = agent.record
