@@ -28,6 +28,7 @@ LOOKAHEAD = "lookahead"
 LEARNABLE = ("reward", "prediction", LOOKAHEAD)
 PREDICTION_ORACLES = ("oracle", "oracle:denoised")
 REWARD_ORACLES = ("reward-oracle", "reward-oracle:denoised")
+MIN_PATIENTS = 4  # of whom one can be kept from learning
 ATLAS_GUIDED = ("scrl",)  # posterior sampling collects more without: it then spreads out
 
 
@@ -145,7 +146,7 @@ def train_agent(
 ) -> None:
     """Train an agent on the training patients' slides and save it.
 
-    The best checkpoint of a policy is chosen on one slide of each of these patients.
+    The best checkpoint of a policy is chosen on slides that :func:`checkpoint_slides` names.
 
     Parameters
     ----------
@@ -186,20 +187,40 @@ def _train_policy(
 ) -> SpotAgent:
     from agents.training import train_spot_agent
 
+    learned_from, judged_on = checkpoint_slides(objective, slides)
     weights = reward_weights(config)
     if objective == "prediction":
         weights = {**dict.fromkeys(weights, 0.0), "prediction": 1.0}
     return train_spot_agent(
-        slides,
+        learned_from,
         reference,
-        budget=config.training_budget,
+        budget=config.learned_at(objective),
         reward=weights,
         total_steps=config.training_steps,
         seed=config.training_seed,
         round_size=config.round_size,
         progress=progress,
-        evaluation_slides=list({slide.patient: slide for slide in slides}.values()),
+        evaluation_slides=judged_on,
         n_threads=1,
+    )
+
+
+def checkpoint_slides(objective: str, slides: Sequence[Slide]) -> tuple[list[Slide], list[Slide]]:
+    """Return the slides that a policy learns from, and those on which its best state is chosen.
+
+    For the reward these are of different patients: a quarter of the patients, spread over their
+    names in order, are kept from learning. With fewer than four patients, and for prediction, where
+    designs differ so little that every patient counts in the choice of the prior, learning takes
+    all slides, and the choice is made on one of each patient.
+    """
+    patients = sorted({slide.patient for slide in slides})
+    if objective == "prediction" or len(patients) < MIN_PATIENTS:
+        return list(slides), list({slide.patient: slide for slide in slides}.values())
+    n_kept = round(len(patients) / 4)
+    kept = {patients[k * len(patients) // n_kept] for k in range(n_kept)}
+    return (
+        [slide for slide in slides if slide.patient not in kept],
+        [slide for slide in slides if slide.patient in kept],
     )
 
 

@@ -73,9 +73,11 @@ def check_study(config: BenchmarkConfig, study: Study) -> None:
         n_test = _check_test_part(slide, config.test_fraction)
         for budget in config.all_budgets:
             _check_budget(slide, "budget", budget, n_test)
-    if any(spec.startswith(LEARNED) for spec in config.agents):
-        for name in sorted({name for fold in folds for name in fold.training}):
-            _check_budget(study.slides[name], "training_budget", config.training_budget, 0)
+    training = sorted({name for fold in folds for name in fold.training})
+    for objective, field in (("reward", "training_budgets"), ("prediction", "training_budget")):
+        for budget in config.learned_at(objective) if LEARNED + objective in config.agents else ():
+            for name in training:
+                _check_budget(study.slides[name], field, budget, 0)
 
 
 def _check_test_part(slide: Slide, fraction: float) -> int:

@@ -94,7 +94,14 @@ class BenchmarkConfig(BaseModel):
     training_steps: int = Field(
         20_000, ge=1, description="Purchases from which a learned agent is trained, per fold."
     )
-    training_budget: Share = Field(0.1, description="Budget at which a learned agent is trained.")
+    training_budgets: list[Share] = Field(
+        [],
+        description="Budgets at which 'learned:reward' is trained, as many purchases at each; "
+        "empty for those of budgets.",
+    )
+    training_budget: Share = Field(
+        0.1, description="Budget at which 'learned:prediction' is trained."
+    )
     training_seed: int = Field(
         0, ge=0, description="Seed of the training of learned agents and of judges that draw."
     )
@@ -132,7 +139,8 @@ class BenchmarkConfig(BaseModel):
                 raise ValueError(
                     f"primary_against {name!r} must be one of agents, and not primary_agent"
                 )
-        for field in ("agents", "judges", "budgets", "sections", "test_slides", "slides"):
+        lists = ("agents", "judges", "budgets", "training_budgets", "sections", "test_slides")
+        for field in (*lists, "slides"):
             values = getattr(self, field)
             if len(set(values)) < len(values):
                 raise ValueError(f"{field} repeats an entry")
@@ -152,6 +160,16 @@ class BenchmarkConfig(BaseModel):
     def all_budgets(self) -> list[float]:
         """Budgets of any agent, ascending."""
         return sorted({*self.budgets, *self.random_budgets})
+
+    def learned_at(self, objective: str) -> list[float]:
+        """Return the budgets at which a policy is trained for an objective.
+
+        What collects most depends on the budget. What predicts best hardly does, and is hard to
+        tell: one budget in the middle is enough.
+        """
+        if objective == "reward":
+            return self.training_budgets or self.budgets
+        return [self.training_budget]
 
     def agents_at(self, budget: float) -> list[str]:
         """Return the agents that play at a budget."""

@@ -8,18 +8,19 @@ from typing import Any
 import anndata
 import numpy as np
 import pytest
-from conftest import toy_slide
+from conftest import toy_reference, toy_slide
 from test_benchmark_run import toy_atlas, toy_config, toy_section, toy_study
 
-from agents import PredictionOracle, RandomAgent
+from agents import PredictionOracle, RandomAgent, SpotAgent
 from benchmarks import BenchmarkConfig, run_benchmark
-from benchmarks.buying import train_agent
+from benchmarks.buying import LEARNED, checkpoint_slides, train_agent
 from benchmarks.checks import check_study, study_folds
 from benchmarks.cohort import Study, load_study
 from benchmarks.inputs import claim_inputs
 from benchmarks.names import file_stem
 from benchmarks.protocols import patient_folds
 from benchmarks.units import Unit
+from scr2st_env import Slide
 from scr2st_env.errors import InputError
 
 
@@ -56,7 +57,12 @@ def same(study: Study) -> Study:
         (same, {"budgets": [0.1, 0.005]}, "budget 0.005 is less than one of 49 spots"),
         (
             same,
-            {"agents": ["random", "design", "learned:reward"], "training_budget": 0.001},
+            {"agents": ["random", "design", "learned:reward"], "training_budgets": [0.001]},
+            "training_budgets 0.001 is less than one",
+        ),
+        (
+            same,
+            {"agents": ["random", "design", "learned:prediction"], "training_budget": 0.001},
             "training_budget 0.001 is less than one",
         ),
         (same, {"protocol": "within-slide"}, "takes its gene list from the single-cell reference"),
@@ -135,6 +141,50 @@ def test_a_slide_of_no_single_patient_is_refused(tmp_path: Path, patient: Any) -
     config = write_study(tmp_path, s1="p1", s2=patient)
     with pytest.raises(InputError, match=r"s2.h5ad.*obs\['donor'\].*patient_key"):
         load_study(config)
+
+
+def of_patients(names: str) -> list[Slide]:
+    """Slides in order, each of the patient that a letter names."""
+    slides = [toy_slide(f"{name}{number}", 4, number) for number, name in enumerate(names)]
+    publics = [replace(slide.public, patient=slide.name[0]) for slide in slides]
+    return [replace(slide, public=own) for slide, own in zip(slides, publics, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("patients", "kept"), [("DABCA", "A"), ("ABCDEFG", "AD"), ("ABCDEFGHIKLM", "AEI")]
+)
+def test_a_quarter_of_the_patients_is_kept_from_learning_for_the_reward(
+    patients: str, kept: str
+) -> None:
+    slides = of_patients(patients)
+    learned_from, judged_on = checkpoint_slides("reward", slides)
+    assert {slide.patient for slide in judged_on} == set(kept)
+    assert {slide.patient for slide in learned_from} == set(patients) - set(kept)
+    assert len(learned_from) + len(judged_on) == len(slides)
+    assert checkpoint_slides("reward", slides[::-1])[1] == judged_on[::-1]
+
+
+@pytest.mark.parametrize(("objective", "patients"), [("reward", "AABBC"), ("prediction", "ABCDE")])
+def test_few_patients_and_prediction_learn_from_all(objective: str, patients: str) -> None:
+    slides = of_patients(patients)
+    learned_from, judged_on = checkpoint_slides(objective, slides)
+    assert learned_from == slides
+    assert [slide.patient for slide in judged_on] == sorted(set(patients))
+
+
+def test_policies_are_trained_at_the_budgets_they_are_used_at(tmp_path: Path) -> None:
+    slides = of_patients("ABCD")
+    config = toy_config(training_steps=8, budgets=[0.1, 0.2], training_budget=0.15)
+    for objective, budget, patients in (("reward", (0.1, 0.2), "BCDA"), ("prediction", 0.15, "")):
+        path = tmp_path / f"{objective}.safetensors"
+        train_agent(LEARNED + objective, config, slides, toy_reference(), path)
+        record = SpotAgent.load(path).record
+        assert record is not None
+        assert record.budget == budget
+        assert "".join(record.patients) == (patients or "ABCD")
+        assert len(record.slides) == (3 if objective == "reward" else 4)
+    other = toy_config(training_budgets=[0.3])
+    assert (other.learned_at("reward"), other.learned_at("prediction")) == ([0.3], [0.1])
 
 
 @pytest.fixture(scope="module")
