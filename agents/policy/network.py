@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from agents.policy.context import N_PROGRESS, PRIORS, SpotBatch
+from agents.policy.layers import Layers, Spots, of_each, pooled_layers
 
 
 class SpotNetwork(nn.Module):
@@ -59,64 +60,58 @@ class SpotNetwork(nn.Module):
 
     def forward(self, batch: SpotBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return logits (B, N) and values (B, 1)."""
-        hidden, pooled = self._pool(batch)
-        return self._logits(batch, hidden, pooled), self.value(pooled)
+        residual, pooled = self._pass(batch)
+        return self._logits(batch, residual), self.value(pooled)
 
     def forward_actor(self, batch: SpotBatch) -> torch.Tensor:
         """Return logits, (B, N); what they are at padding is for the action mask to hide."""
-        return self._logits(batch, *self._pool(batch))
+        return self._logits(batch, self._pass(batch)[0])
 
     def forward_critic(self, batch: SpotBatch) -> torch.Tensor:
         """Return values, (B, 1)."""
-        return self.value(self._pool(batch)[1])
+        return self.value(self._pass(batch)[1])
 
-    def _pool(self, batch: SpotBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what the two layers give, (B, N, H), and what is pooled of it, (B, 3 H + 2).
+    def _pass(self, batch: SpotBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the residual logits, (B, N), and what is pooled, (B, 3 H + 2)."""
+        n_static = batch.static.shape[-1]
+        layer: Any = self.spot[0]
+        first = functional.linear(batch.static, layer.weight[:, :n_static], layer.bias)
+        if batch.is_static:
+            return self._pass_static(batch, first.relu_())
+        spots = Spots(batch.dynamic, batch.which, batch.real, batch.bought, batch.progress)
+        second: Any = self.spot[2]
+        layers = Layers(
+            layer.weight[:, n_static:],
+            *(second.weight, second.bias),
+            *(self.mix_spot.weight, self.mix_spot.bias, self.mix_pool.weight),
+            self.residual.weight[0],
+        )
+        residual, pooled = pooled_layers(first, spots, layers)
+        return residual + self.residual.bias, pooled
 
-        Without dynamic inputs a spot gives the same in all observations of its slide: the first
-        is then (S, N, H), and computed once.
-        """
-        hidden = self.spot[2](_linear(self.spot[0], batch).relu_()).relu_()
-        real = batch.real if batch.is_static else batch.real[batch.which]
+    def _pass_static(
+        self, batch: SpotBatch, first: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pass the spots of each slide but once: they give the same in all its observations."""
+        which, real, bought = batch.which, batch.real, batch.bought.float()
+        hidden = self.spot[2](first).relu_()
         if not real.all():
             hidden = hidden * real.unsqueeze(-1)
         everywhere = _weighted_sum(real, hidden) / real.sum(1, keepdim=True).clamp(min=1)
         # As amax() gives, but its gradient finds its way back without comparing all spots.
         largest = hidden.gather(1, hidden.detach().argmax(1, keepdim=True)).squeeze(1)
-        bought = batch.bought.float()
-        if batch.is_static:
-            everywhere, largest = everywhere[batch.which], largest[batch.which]
-            purchases = _sum_over(bought, hidden, batch.which)
-        else:
-            purchases = _weighted_sum(bought, hidden)
-        purchases = purchases / bought.sum(1, keepdim=True).clamp(min=1)
-        return hidden, torch.cat([everywhere, largest, purchases, batch.progress], dim=-1)
-
-    def _logits(self, batch: SpotBatch, hidden: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:
-        own, direct = self.mix_spot(hidden), _linear(self.direct, batch)
-        if batch.is_static:
-            own, direct = (_of_each(values, batch.which) for values in (own, direct))
+        purchases = _sum_over(bought, hidden, which) / bought.sum(1, keepdim=True).clamp(min=1)
+        pooled = torch.cat([everywhere[which], largest[which], purchases, batch.progress], dim=-1)
+        own = of_each(self.mix_spot(hidden), which)
         mixed = (own + self.mix_pool(pooled).unsqueeze(1)).relu_()
-        greedy = batch.prior @ self.prior + direct.squeeze(-1)
-        return self.prior_strength * greedy + self.residual(mixed).squeeze(-1)
+        return self.residual(mixed).squeeze(-1), pooled
 
-
-def _linear(layer: Any, batch: SpotBatch) -> torch.Tensor:
-    """Apply a layer to all inputs, (B, N, H), or to the static ones where there are no others.
-
-    What the static inputs give is computed once for each of the S slides.
-    """
-    n_static = batch.static.shape[-1]
-    of_slide = functional.linear(batch.static, layer.weight[:, :n_static], layer.bias)
-    if batch.is_static:
-        return of_slide
-    own = functional.linear(batch.dynamic, layer.weight[:, n_static:])
-    return own + _of_each(of_slide, batch.which)
-
-
-def _of_each(of_slide: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
-    """Return the rows of S slides for each observation; one slide is left to broadcast."""
-    return of_slide if len(of_slide) == 1 else of_slide[which]
+    def _logits(self, batch: SpotBatch, residual: torch.Tensor) -> torch.Tensor:
+        n_static = batch.static.shape[-1]
+        direct = self.direct.weight[0]
+        linear = of_each(batch.static @ direct[:n_static], batch.which)
+        greedy = batch.prior @ self.prior + batch.dynamic @ direct[n_static:] + linear
+        return self.prior_strength * greedy + residual
 
 
 def _weighted_sum(weights: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
