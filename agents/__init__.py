@@ -37,9 +37,14 @@ if TYPE_CHECKING:
     from agents.oracle import Oracle as Oracle
     from agents.oracle import PredictionOracle as PredictionOracle
     from agents.oracle import RewardOracle as RewardOracle
+    from agents.policy.plain import PlainSpotPolicy as PlainSpotPolicy
+    from agents.policy.plain import SpotQPolicy as SpotQPolicy
+    from agents.policy.sb3 import SpotPolicy as SpotPolicy
     from agents.registry import agent_names as agent_names
     from agents.registry import load_agent as load_agent
     from agents.spot_agent import SpotAgent as SpotAgent
+    from agents.spot_policy import make_spot_agent as make_spot_agent
+    from agents.spot_policy import spot_policy_kwargs as spot_policy_kwargs
     from agents.training import train_spot_agent as train_spot_agent
     from agents.vec_env import SpotSamplingVecEnv as SpotSamplingVecEnv
 
@@ -66,8 +71,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "lookahead.training": ["train_lookahead_agent"],
         "oracle": ["Oracle", "PredictionOracle", "RewardOracle"],
         "baselines.random": ["RandomAgent"],
+        "policy.plain": ["PlainSpotPolicy", "SpotQPolicy"],
+        "policy.sb3": ["SpotPolicy"],
         "registry": ["agent_names", "load_agent"],
         "spot_agent": ["SpotAgent"],
+        "spot_policy": ["make_spot_agent", "spot_policy_kwargs"],
         "training": ["train_spot_agent"],
         "vec_env": ["SpotSamplingVecEnv"],
     },

@@ -14,8 +14,7 @@ from sb3_contrib import MaskablePPO
 from agents.checkpoints import BestCheckpoint
 from agents.held_out import held_out_correlations
 from agents.isolation import isolated_randomness
-from agents.policy.bank import SlideBank
-from agents.policy.inputs import InputSettings, SlideInputs, describe
+from agents.policy.inputs import InputSettings
 from agents.policy.sb3 import SpotPolicy
 from agents.progress_file import ProgressFile
 from agents.record import TrainingRecord, patients_of
@@ -24,6 +23,7 @@ from agents.returns import CentredRewards, reward_statistics
 from agents.rollouts import SpotRolloutBuffer
 from agents.several_budgets import SideBySideVecEnv, budgets_of, shares_of
 from agents.spot_agent import SpotAgent
+from agents.spot_policy import bank_of
 from agents.starting_point import by_prior_alone, choose_prior, mean_scores, scores_of
 from agents.untrained import untrained_agent
 from agents.vec_env import SpotSamplingVecEnv
@@ -219,9 +219,7 @@ def train_spot_agent(
             prior_strength=prior_strength,
         )
         played_in = worlds(retrospective.slides)
-        bank = agent.bank = _bank(
-            played_in[0], agent, *played_in[1:], *worlds(retrospective.evaluation_slides)
-        )
+        bank = agent.bank = bank_of(agent, *played_in, *worlds(retrospective.evaluation_slides))
         best = BestCheckpoint(
             agent,
             scores(retrospective.evaluation_slides),
@@ -320,19 +318,3 @@ def _objective(weights: RewardWeights, terms: Sequence[Term]) -> dict[str, float
     """Return the weight of every term by name; a term of weight 0 was not built."""
     added = {term.name: term.weight for term in terms if term.weight > 0}
     return {name: float(weight) for name, weight in (asdict(weights) | added).items()}
-
-
-def _bank(env: SpotSamplingEnv, agent: SpotAgent, *further: SpotSamplingEnv) -> SlideBank:
-    """Describe the slides of environments, each as its episodes end, in the environments' order."""
-    known: dict[tuple[str, int], SlideInputs] = {}
-    rows = []
-    for world in (env, *further):
-        for slide in world.slides:
-            observation, _ = world.reset(options={"slide": slide.name})
-            n_measured = world.budget_spots + int(observation["mask"].sum())
-            key = slide.public.fingerprint, n_measured
-            if key not in known:
-                inputs = describe(slide.public, n_measured, agent.settings, agent.projection)
-                known[key] = inputs
-            rows.append(known[key])
-    return SlideBank(rows, agent.settings, agent.atlas)

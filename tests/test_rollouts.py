@@ -11,7 +11,7 @@ from sb3_contrib import MaskablePPO
 from agents import SpotSamplingVecEnv
 from agents.policy.sb3 import SpotPolicy
 from agents.rollouts import SpotRolloutBuffer
-from agents.training import _bank
+from agents.spot_policy import spot_policy_kwargs
 from agents.untrained import untrained_agent
 from benchmarks.training_speed import bytes_per_step
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
@@ -24,7 +24,7 @@ def model(buffer: Any, feedback: bool = False) -> MaskablePPO:
     torch.manual_seed(0)
     agent = untrained_agent([slide.public for slide in slides])
     options: dict[str, Any] = {"budget": 7, "observation": "compact", "feedback": feedback}
-    bank = _bank(SpotSamplingEnv(slides, toy_reference(), **options), agent)
+    bank = spot_policy_kwargs(agent, SpotSamplingEnv(slides, toy_reference(), **options))["bank"]
     return MaskablePPO(
         SpotPolicy,
         SpotSamplingVecEnv(N_ENVS, slides=slides, reference=toy_reference(), **options),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from agents import DesignAgent, RandomAgent, RewardOracle, SpotAgent, evaluate, run_episode
 from agents.policy.feedback import Atlas, Feedback, feedback_inputs
 from agents.policy.inputs import FeatureProjection, InputSettings, describe
+from agents.spot_policy import spot_policy_kwargs
 from agents.untrained import untrained_agent
 from scr2st_env import CellReference, InputError, Kernel, Slide
 from scr2st_env.cell_states import state_shares
@@ -176,11 +177,10 @@ def test_the_policy_in_maskable_ppo_agrees_with_the_agent() -> None:
     from sb3_contrib import MaskablePPO
 
     from agents.policy.sb3 import SpotPolicy
-    from agents.training import _bank
 
     slides = [toy_slide("one", 6, 1), toy_slide("two", 7, 2)]
     env, agent = make_env(slides, observation="compact", round_size=2), make_agent()
-    policy = {"network": agent.network, "bank": _bank(env, agent)}
+    policy = spot_policy_kwargs(agent, env)
     model = MaskablePPO(SpotPolicy, env, policy_kwargs=policy, device="cpu")
     for slide in slides:
         assert run_episode(model, env, slide=slide.name).picks == (

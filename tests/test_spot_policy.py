@@ -23,8 +23,8 @@ from agents.policy.context import (
 )
 from agents.policy.inputs import SEEN, FeatureProjection, InputSettings, describe
 from agents.policy.sb3 import SpotPolicy
+from agents.spot_policy import bank_of, spot_policy_kwargs
 from agents.starting_point import CANDIDATES, by_prior_alone, choose_prior, scores_of
-from agents.training import _bank
 from agents.untrained import untrained_agent
 from scr2st_env import InputError, Kernel, Slide
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
@@ -279,7 +279,7 @@ def test_the_policy_in_maskable_ppo_agrees_with_the_agent(inputs: InputSettings)
     slides = [toy_slide("one", 6, 1), toy_slide("two", 8, 2)]
     env = make_env(slides)
     agent = restless(untrained_agent([slide.public for slide in slides], inputs))
-    bank = _bank(env, agent)
+    bank = spot_policy_kwargs(agent, env)["bank"]
     model = MaskablePPO(
         SpotPolicy,
         DummyVecEnv([lambda: make_env(slides)]),
@@ -308,7 +308,7 @@ def test_a_model_refuses_slides_and_budgets_that_it_was_not_made_for() -> None:
     model = MaskablePPO(
         SpotPolicy,
         env,
-        policy_kwargs={"network": agent.network, "bank": _bank(env, agent)},
+        policy_kwargs=spot_policy_kwargs(agent, env),
         device="cpu",
     )
     run_episode(model, env, slide="one")
@@ -328,7 +328,7 @@ def test_the_reach_of_the_policy_is_that_of_the_reward() -> None:
     initial = {"one": range(0, 64, 3)}
     env = make_env(slides, budget=5, initial=initial)
     agent = restless(untrained_agent([slide.public for slide in slides]))
-    bank = _bank(env, agent)
+    bank = spot_policy_kwargs(agent, env)["bank"]
     assert [n_measured for _, n_measured in bank.keys] == [5 + 22, 5]
     for _ in range(2):
         observation, _ = env.reset(options={"slide": "one"})
@@ -349,7 +349,7 @@ def test_the_policy_says_which_observation_it_needs() -> None:
 
     slides = [toy_slide("one", 6, 1)]
     agent = untrained_agent([slides[0].public])
-    bank = _bank(make_env(slides), agent)
+    bank = spot_policy_kwargs(agent, make_env(slides))["bank"]
     with pytest.raises(InputError, match="observation='compact'"):
         MaskablePPO(
             SpotPolicy,
@@ -469,7 +469,7 @@ def test_what_only_learning_uses_has_no_say_before_it(inputs: InputSettings) -> 
     slides = [toy_slide("one", 7, 1), toy_slide("two", 8, 2)]
     env = make_env(slides)
     agent = untrained_agent([slide.public for slide in slides], inputs)
-    agent.bank = _bank(env, agent)
+    agent.bank = bank_of(agent, env)
     alone = by_prior_alone(agent)
     for weights in (*CANDIDATES, torch.zeros(len(PRIORS))):
         agent.network.prior.copy_(weights)

@@ -1,1 +1,1 @@
-"""The learned policy: what it sees, its network, and its face towards sb3-contrib."""
+"""The learned policy: what it sees, its network, and how algorithms hold it."""

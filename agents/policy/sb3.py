@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from gymnasium import spaces
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
@@ -65,8 +66,54 @@ class SpotContextExtractor(BaseFeaturesExtractor):
         return self.bank(rows, *masks, progress, self.weights, feedback)
 
 
-class SpotPolicy(MaskableActorCriticPolicy):
-    """Actor and critic around one :class:`SpotNetwork`, for any order of the spots.
+class BankedPolicy(BasePolicy):
+    """What all forms of the spot policy have in common: they know slides by a bank's numbers."""
+
+    _keys: tuple[tuple[str, int], ...]
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Stay on the CPU: what follows from purchases is computed there, spot by spot.
+
+        Raises
+        ------
+        InputError
+            If it is another device.
+        """
+        device = kwargs.get("device", args[0] if args else None)
+        if isinstance(device, str | torch.device) and torch.device(device).type != "cpu":
+            raise InputError(
+                f"the spot policy runs on the CPU, not on {device}; make the model with "
+                "device='cpu'"
+            )
+        return super().to(*args, **kwargs)
+
+    def check_slide(self, row: int, slide: PublicSlide, n_measured: int) -> None:
+        """Check that the policy describes the slide that an episode begins on.
+
+        Compact observations name a slide by its number alone, so the runner asks this once per
+        episode.
+
+        Parameters
+        ----------
+        row
+            Number of the slide in observations.
+        slide, n_measured
+            Of the episode, and how many of its spots are measured when the budget is spent.
+
+        Raises
+        ------
+        InputError
+            If the policy was made for another slide of this number, or for another budget.
+        """
+        if self._keys[row : row + 1] != ((slide.fingerprint, n_measured),):
+            raise InputError(
+                f"slide {slide.name!r}, {n_measured} of its spots measured in the end, is not what "
+                f"this model knows as slide {row}; let a SpotAgent play, or make a model anew"
+            )
+
+
+class SpotPolicy(BankedPolicy, MaskableActorCriticPolicy):
+    """Actor and critic of MaskablePPO around one :class:`SpotNetwork`.
 
     Parameters
     ----------
@@ -96,30 +143,6 @@ class SpotPolicy(MaskableActorCriticPolicy):
             features_extractor_class=SpotContextExtractor,
             features_extractor_kwargs={"bank": bank, "weights": network.prior},
         )
-
-    def check_slide(self, row: int, slide: PublicSlide, n_measured: int) -> None:
-        """Check that the policy describes the slide that an episode begins on.
-
-        Compact observations name a slide by its number alone, so the runner asks this once per
-        episode.
-
-        Parameters
-        ----------
-        row
-            Number of the slide in observations.
-        slide, n_measured
-            Of the episode, and how many of its spots are measured when the budget is spent.
-
-        Raises
-        ------
-        InputError
-            If the policy was made for another slide of this number, or for another budget.
-        """
-        if self._keys[row : row + 1] != ((slide.fingerprint, n_measured),):
-            raise InputError(
-                f"slide {slide.name!r}, {n_measured} of its spots measured in the end, is not what "
-                f"this model knows as slide {row}; let a SpotAgent play, or make a model anew"
-            )
 
     def _build(self, lr_schedule: Schedule) -> None:
         self.mlp_extractor: Any = self._given.pop()
