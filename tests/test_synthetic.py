@@ -36,7 +36,13 @@ from scr2st_env.synthetic.fields import GRID_UM, Canvas, at_pixels, at_points
 from scr2st_env.synthetic.making import embed_tissue
 from scr2st_env.synthetic.programs import ADIPOCYTE, STROMA, TUMOUR, TYPE_NAMES
 from scr2st_env.synthetic.regions import PITCH_UM, REGIONS, SPOT_UM, Rings
-from scr2st_env.synthetic.sequencing import SPOT_OVERDISPERSION, _negative_binomial
+from scr2st_env.synthetic.sequencing import (
+    SPOT_OVERDISPERSION,
+    _negative_binomial,
+    sequence_spots,
+    visible_rna,
+)
+from scr2st_env.synthetic.tissue import TRUTH
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +154,8 @@ def test_the_reference_holds_all_types_of_other_donors(tissue: SyntheticTissue) 
     [
         (lambda: SyntheticTissue(n_spots=(5, 2)), "n_spots"),
         (lambda: SyntheticTissue(n_genes=3), "n_genes=3"),
+        (lambda: SyntheticTissue(depth=0.0), "depth=0.0 must be above 0"),
+        (lambda: SyntheticTissue(depth=1e5), "depth=100000.0 must be above 0 and at most 10000"),
         (lambda: SyntheticTissue().sequenced(0, 1), "numbered from 1"),
     ],
 )
@@ -199,6 +207,53 @@ def test_counts_are_negative_binomial() -> None:
     )
     assert counts.mean() == pytest.approx(mean, rel=0.02)
     assert counts.var() == pytest.approx(mean + SPOT_OVERDISPERSION * mean**2, rel=0.05)
+
+
+def test_sequencing_a_section_again_and_again_averages_to_its_truth() -> None:
+    rng = np.random.default_rng(0)
+    rna, efficiency = rng.gamma(1.0, size=(4, 6)), rng.gamma(1.0, size=6)
+    seen = visible_rna(rna, efficiency)
+    total = sum(sequence_spots(seen, 500.0, rng).astype(float) for _ in range(4000))
+    shares = total / total.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(shares, seen / seen.sum(axis=1, keepdims=True), rtol=0.05)
+    # Four fifths of what a spot shows is its own: all of it would differ by 1.25 times as much.
+    own = rna * efficiency
+    np.testing.assert_allclose(seen - seen.mean(axis=0), 0.8 * (own - own.mean(axis=0)))
+
+
+def test_depth_changes_the_counts_and_neither_the_tissue_nor_its_truth() -> None:
+    sections = {
+        depth: SyntheticTissue(seed=3, n_spots=(60, 60), depth=depth).section(2, 1, picture=False)
+        for depth in (0.25, 1.0, 40.0)
+    }
+    calibrated = sections[1.0]
+    truth = calibrated.layers[TRUTH]
+    likeness = []
+    for depth, section in sections.items():
+        counts = section.X.toarray()
+        assert counts.sum() / calibrated.X.sum() == pytest.approx(depth, rel=0.02)
+        np.testing.assert_array_equal(section.layers[TRUTH], truth)
+        np.testing.assert_array_equal(section.obsm["truth_types"], calibrated.obsm["truth_types"])
+        seen = Slide.from_anndata(section, features=None, embedding=None, types=None)
+        expression = seen.expression(section.var_names.tolist())
+        likeness.append(gene_correlation(truth, expression).mean())
+    # 0.3, 0.5 and 0.75 on whole sections; what is left at any depth is overdispersion.
+    assert likeness[0] + 0.1 < likeness[1] < likeness[2] - 0.1
+    assert counts.max() > np.iinfo(np.uint16).max  # and no count is cut
+
+
+def test_a_section_without_a_picture_is_the_same_section(
+    tissue: SyntheticTissue, section: AnnData
+) -> None:
+    plain = tissue.section(2, 1, picture=False)
+    assert "patches" not in plain.obsm
+    assert (plain.X != section.X).nnz == 0
+    np.testing.assert_array_equal(plain.layers[TRUTH], section.layers[TRUTH])
+    keys = {"features": None, "embedding": None, "types": None}
+    slide, pictured = (Slide.from_anndata(own, **keys) for own in (plain, section))
+    np.testing.assert_array_equal(slide.public.coordinates, pictured.public.coordinates)
+    assert (slide.public.image, slide.public.pitch) == (None, PITCH_UM)
+    assert pictured.public.image is not None
 
 
 def test_regions_share_the_tissue(tissue: SyntheticTissue) -> None:

@@ -17,6 +17,7 @@ from scr2st_env.files import replacing
 from scr2st_env.reference import CellReference
 from scr2st_env.synthetic.drawing import PATCH_PX, UM_PER_PX
 from scr2st_env.synthetic.embedded import TEST, TRAINING
+from scr2st_env.synthetic.tissue import TRUTH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +89,7 @@ def embed_tissue(
         _write(
             Path(folder) / f"{name}.npz",
             spots=np.rint(section.obsm["spatial"] * UM_PER_PX).astype(np.uint16),
-            counts=section.X.toarray().astype(np.uint16),
+            counts=np.minimum(section.X.toarray(), np.iinfo(np.uint16).max).astype(np.uint16),
             features=encoder.encode(section.obsm["patches"]).astype(np.float16),
             embedding=embedder.transform(section).astype(np.float16),
             types=composition.transform(section).astype(np.float16),
@@ -130,7 +131,7 @@ def write_h5ad(
         name = f"p{index % N_PATIENTS + 1}s{index // N_PATIENTS + 1}"
         section = tissue.section(*_numbers(name))
         _write_patches(folder / "patches" / f"{name}.npz", section)
-        del section.obsm["patches"]
+        del section.obsm["patches"], section.layers[TRUTH]
         written.append(folder / f"{name}.h5ad")
         with replacing(written[-1]) as path:
             section.write_h5ad(path)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
-    Counts = NDArray[np.uint16]
+    Counts = NDArray[np.int32]
 
 PLATFORM_SPREAD = 0.5  # of the log of a platform's efficiency for one gene
 SPOT_DEPTH_SPREAD = 0.5  # of the log of a spot's efficiency
@@ -27,8 +27,8 @@ def platform_efficiency(rng: np.random.Generator, n_genes: int) -> Array:
     return np.exp(PLATFORM_SPREAD * rng.standard_normal(n_genes))
 
 
-def sequence_spots(rna: Array, efficiency: Array, depth: float, rng: np.random.Generator) -> Counts:
-    """Draw the counts of a slide's spots.
+def visible_rna(rna: Array, efficiency: Array) -> Array:
+    """Return what an array would count if it counted without limit and without chance.
 
     Parameters
     ----------
@@ -36,6 +36,24 @@ def sequence_spots(rna: Array, efficiency: Array, depth: float, rng: np.random.G
         RNA of each gene under each spot, (N, G).
     efficiency
         Of the platform and batch for each gene, (G,).
+
+    Returns
+    -------
+    ndarray of float64, shape (N, G)
+        RNA of the spot and of what reached it from elsewhere on the slide.
+    """
+    seen = rna * efficiency
+    blurred: Array = (1 - BLEED) * seen + BLEED * seen.mean(axis=0)
+    return blurred
+
+
+def sequence_spots(seen: Array, depth: float, rng: np.random.Generator) -> Counts:
+    """Draw the counts of a slide's spots.
+
+    Parameters
+    ----------
+    seen
+        From :func:`visible_rna`, (N, G).
     depth
         Expected counts of a spot with the slide's mean RNA.
     rng
@@ -43,11 +61,9 @@ def sequence_spots(rna: Array, efficiency: Array, depth: float, rng: np.random.G
 
     Returns
     -------
-    ndarray of uint16, shape (N, G)
+    ndarray of int32, shape (N, G)
         Negative binomial: variance mu + d mu^2.
     """
-    seen = rna * efficiency
-    seen = (1 - BLEED) * seen + BLEED * seen.mean(axis=0)
     n_spots = len(seen)
     spot_efficiency = np.exp(SPOT_DEPTH_SPREAD * rng.standard_normal(n_spots))
     spot_efficiency[rng.random(n_spots) < FAILED_SPOTS] = 1e-4
@@ -69,7 +85,7 @@ def sequence_cells(profiles: Array, efficiency: Array, rng: np.random.Generator)
 
     Returns
     -------
-    ndarray of uint16, shape (M, G)
+    ndarray of int32, shape (M, G)
     """
     seen = profiles * efficiency
     cell_efficiency = np.exp(CELL_DEPTH_SPREAD * rng.standard_normal(len(seen)))
@@ -81,4 +97,4 @@ def _negative_binomial(expected: Array, dispersion: float, rng: np.random.Genera
     noise = rng.standard_gamma(1 / dispersion, expected.shape) * dispersion
     # Single precision hides the last bits, in which processors differ, from the Poisson sampler.
     rates = (expected * noise).astype(np.float32)
-    return np.minimum(rng.poisson(rates), np.iinfo(np.uint16).max).astype(np.uint16)
+    return rng.poisson(rates).astype(np.int32)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scr2st_env.counts import log_normalise
 from scr2st_env.errors import InputError
 from scr2st_env.patches.section_image import cut_patches
 from scr2st_env.synthetic.cells import place_cells
@@ -21,18 +22,26 @@ from scr2st_env.synthetic.programs import (
     response_shift,
 )
 from scr2st_env.synthetic.regions import REGIONS, SPOT_UM, Anatomy
-from scr2st_env.synthetic.sequencing import platform_efficiency, sequence_cells, sequence_spots
+from scr2st_env.synthetic.sequencing import (
+    platform_efficiency,
+    sequence_cells,
+    sequence_spots,
+    visible_rna,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
+    from scr2st_env.arrays import FloatArray
     from scr2st_env.synthetic.cells import Cells
 
     Array = NDArray[np.float64]
 
+TRUTH = "truth_expression"  # layer with what no laboratory has: expression without noise
 # What a stream of chance is for; streams of different purpose never touch.
 _PROGRAMS, _REFERENCE, _PATIENT, _ANATOMY, _SECTION, _CELLS, _COUNTS, _PICTURE, _PLATFORM = range(9)
+MAX_DEPTH = 1e4  # beyond, counts outgrow their type
 _N_DONORS = 5
 _REFERENCE_SHARES = (0.22, 0.20, 0.14, 0.09, 0.11, 0.10, 0.04, 0.10)
 
@@ -51,13 +60,16 @@ class Section:
         (N, G).
     composition
         True share of each type among the cells of a spot, (N, T).
+    expression
+        log1p(CP10k) of what the counts are draws of, (N, G): no chance, no limit of depth.
     """
 
     name: str
     anatomy: Anatomy
     cells: Cells
-    counts: NDArray[np.uint16]  # (N, G)
+    counts: NDArray[np.int32]  # (N, G)
     composition: Array  # (N, T)
+    expression: FloatArray  # (N, G)
 
 
 class SyntheticTissue:
@@ -76,6 +88,9 @@ class SyntheticTissue:
         G.
     n_spots
         Least and largest number of spots of a section.
+    depth
+        Counts per spot as a multiple of what the tissue is calibrated with. Tissue and truth stay
+        what they are.
 
     Examples
     --------
@@ -86,14 +101,22 @@ class SyntheticTissue:
     """
 
     def __init__(
-        self, seed: int = 0, *, n_genes: int = 300, n_spots: tuple[int, int] = (250, 350)
+        self,
+        seed: int = 0,
+        *,
+        n_genes: int = 300,
+        n_spots: tuple[int, int] = (250, 350),
+        depth: float = 1.0,
     ) -> None:
         if not 1 <= n_spots[0] <= n_spots[1]:
             raise InputError(f"n_spots={n_spots} must be (least, largest), both at least 1")
         if n_genes < 2 * N_TYPES:
             raise InputError(f"n_genes={n_genes} leaves a type without markers; ask for 16 or more")
+        if not 0 < depth <= MAX_DEPTH:
+            raise InputError(f"depth={depth} must be above 0 and at most {MAX_DEPTH:g}")
         self.seed = seed
         self.n_spots = n_spots
+        self.depth = depth
         self.programs = Programs.draw(self._chance(_PROGRAMS), n_genes)
         self._platform = platform_efficiency(self._chance(_PLATFORM), n_genes)
 
@@ -141,11 +164,15 @@ class SyntheticTissue:
         np.add.at(composition, (spot, kinds), 1.0)
         composition /= composition.sum(axis=1, keepdims=True)
         chance = self._chance(_COUNTS, patient, section)
-        counts = sequence_spots(rna, self._platform, who.depth, chance)
-        return Section(f"p{patient}s{section}", anatomy, cells, counts, composition)
+        seen = visible_rna(rna, self._platform)
+        counts = sequence_spots(seen, self.depth * who.depth, chance)
+        expression = log_normalise(seen)
+        return Section(f"p{patient}s{section}", anatomy, cells, counts, composition, expression)
 
-    def section(self, patient: int, section: int, *, hires_px: int = 600) -> AnnData:
-        """Return a sequenced section with its picture, in scverse's conventions.
+    def section(
+        self, patient: int, section: int, *, hires_px: int = 600, picture: bool = True
+    ) -> AnnData:
+        """Return a sequenced section in scverse's conventions.
 
         Parameters
         ----------
@@ -153,15 +180,17 @@ class SyntheticTissue:
             Numbered from 1; sections of one patient resemble each other like serial sections.
         hires_px
             Longest side of the section's picture.
+        picture
+            Whether it was stained and photographed.
 
         Returns
         -------
         AnnData
-            Counts in ``X``; ``obsm["spatial"]`` in full-resolution pixels;
-            ``uns["spatial"][name]`` with the picture, its scale factors and metadata;
-            ``obs["patient"]``; ``obsm["patches"]``, uint8 (N, 80, 80, 3), 2 um per pixel;
-            ``obsm["truth_types"]`` and ``uns["truth_types_names"]``, the true composition, which
-            no laboratory has.
+            Counts in ``X``; ``obsm["spatial"]`` in full-resolution pixels; ``obs["patient"]``;
+            ``uns["spatial"][name]``, scale factors and metadata. With a picture, that too, and
+            ``obsm["patches"]``, uint8 (N, 80, 80, 3), 2 um per pixel. And what no laboratory has:
+            ``obsm["truth_types"]`` with ``uns["truth_types_names"]``, the true composition, and
+            ``layers["truth_expression"]``, :attr:`Section.expression`.
         """
         import pandas as pd
         from anndata import AnnData
@@ -169,24 +198,27 @@ class SyntheticTissue:
 
         sequenced = self.sequenced(patient, section)
         name, spots = sequenced.name, sequenced.anatomy.spots
-        picture = draw_section(
-            sequenced.anatomy,
-            sequenced.cells,
-            self.patient(patient),
-            self._chance(_PICTURE, patient, section),
-        )
         columns = [f"{name}_{index}" for index in range(len(spots))]
         obs = pd.DataFrame({"patient": f"p{patient}", "section": name}, index=columns)
         adata = AnnData(
-            csr_matrix(sequenced.counts.astype(np.int32)),
+            csr_matrix(sequenced.counts),
             obs=obs,
             var=pd.DataFrame(index=list(self.programs.genes)),
         )
         adata.obsm["spatial"] = spots / UM_PER_PX
-        adata.obsm["patches"] = cut_patches(picture, spots / UM_PER_PX, PATCH_PX, PATCH_PX)
         adata.obsm["truth_types"] = sequenced.composition.astype(np.float32)
         adata.uns["truth_types_names"] = list(TYPE_NAMES)
-        adata.uns["spatial"] = {name: _library(picture, hires_px)}
+        adata.layers[TRUTH] = sequenced.expression
+        adata.uns["spatial"] = {name: _library()}
+        if picture:
+            drawn = draw_section(
+                sequenced.anatomy,
+                sequenced.cells,
+                self.patient(patient),
+                self._chance(_PICTURE, patient, section),
+            )
+            adata.obsm["patches"] = cut_patches(drawn, spots / UM_PER_PX, PATCH_PX, PATCH_PX)
+            _add_picture(adata.uns["spatial"][name], drawn, hires_px)
         return adata
 
     def reference(self, n_cells: int = 1500) -> AnnData:
@@ -229,26 +261,24 @@ class SyntheticTissue:
             index=[f"cell_{index}" for index in range(n_cells)],
         )
         return AnnData(
-            csr_matrix(counts.astype(np.int32)),
+            csr_matrix(counts),
             obs=obs,
             var=pd.DataFrame(index=list(self.programs.genes)),
         )
 
 
-def _library(picture: NDArray[np.uint8], hires_px: int) -> dict[str, Any]:
+def _library() -> dict[str, Any]:
+    return {
+        "scalefactors": {"spot_diameter_fullres": SPOT_UM / UM_PER_PX},
+        "metadata": {"um_per_px_fullres": UM_PER_PX},
+    }
+
+
+def _add_picture(library: dict[str, Any], picture: NDArray[np.uint8], hires_px: int) -> None:
     from PIL import Image
 
     side = len(picture)
     hires = Image.fromarray(picture).resize((hires_px, hires_px), Image.Resampling.BOX)
-    return {
-        "images": {"hires": np.asarray(hires)},
-        "scalefactors": {
-            "tissue_hires_scalef": hires_px / side,
-            "spot_diameter_fullres": SPOT_UM / UM_PER_PX,
-        },
-        "metadata": {
-            "um_per_px_fullres": UM_PER_PX,
-            "fullres_size_xy": [side, side],
-            "patch_px": PATCH_PX,
-        },
-    }
+    library["images"] = {"hires": np.asarray(hires)}
+    library["scalefactors"]["tissue_hires_scalef"] = hires_px / side
+    library["metadata"] |= {"fullres_size_xy": [side, side], "patch_px": PATCH_PX}
