@@ -137,7 +137,14 @@ def prepare_across(
             for slide in slides.values()
         ]
     grounds = [
-        Ground(fold.name, slide, reference, test_fraction=1.0, **shared)
+        Ground(
+            fold.name,
+            slide,
+            reference,
+            test_fraction=1.0,
+            truth=study.truth_of(slide.name, genes.genes),
+            **shared,
+        )
         for slide in tested.values()
     ]
     return [Across(fold.name, tuple(bought), tuple(grounds))]

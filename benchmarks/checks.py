@@ -12,6 +12,7 @@ from benchmarks.ablations import sees_cohort
 from benchmarks.buying import LEARNABLE, LEARNED, LOOKAHEAD, is_fitted, make_buyer
 from benchmarks.judging import make_judge
 from benchmarks.protocols import Fold, held_out_spots, patient_folds
+from benchmarks.synthetic_patients import COHORT, slides_to_test
 from scr2st_env.errors import InputError
 from scr2st_env.gaussian_process import Kernel
 
@@ -32,6 +33,9 @@ def study_folds(config: BenchmarkConfig, study: Study) -> list[Fold]:
         If there are none, or a section of the embedded tissue is tested whose patient its
         embedding was fitted on.
     """
+    if config.slides == [COHORT]:
+        tested = config.test_slides or [n for n in slides_to_test(config) if n in study.slides]
+        return patient_folds(study.patients, tested)
     if config.slides != ["synthetic"]:
         return patient_folds(study.patients, config.test_slides)
     from scr2st_env.synthetic.embedded import TEST
@@ -65,6 +69,7 @@ def check_study(config: BenchmarkConfig, study: Study) -> None:
         _check_primary(config, spec, player)
         _check_origin(study, played, spec, getattr(player, "record", None))
     _check_reference(config, study)
+    _check_truth(config, study, folds)
     if config.protocol == "cross-patient":
         _check_across(config, study, folds)
         return
@@ -199,6 +204,15 @@ def _check_budget(slide: Slide, field: str, budget: float, n_kept: int) -> None:
         raise InputError(
             f"slide {slide.name!r}: {field} {budget} asks for {n_bought} spots but only {n_sold} "
             "are for sale; lower it"
+        )
+
+
+def _check_truth(config: BenchmarkConfig, study: Study, folds: list[Fold]) -> None:
+    unknown = [name for fold in folds for name in fold.test if name not in study.truth]
+    if config.score == "truth" and unknown:
+        raise InputError(
+            f"slide {unknown[0]!r}: what it expresses without noise is known of slides = "
+            f"['{COHORT}'] alone; set score = 'measured'"
         )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.her2st import IMAGED, SECTIONS, load_atlas, load_sections
+from benchmarks.synthetic_patients import COHORT, grow_patients, patient_slides
 from scr2st_env.errors import InputError
 from scr2st_env.reference import CellReference
 from scr2st_env.slide import Slide
@@ -14,11 +15,13 @@ from scr2st_env.slide import Slide
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
     from anndata import AnnData
 
     from benchmarks.config import BenchmarkConfig
+    from scr2st_env.arrays import FloatArray
 
-NAMED = ("synthetic", "her2st-imaged", "her2st")
+NAMED = ("synthetic", COHORT, "her2st-imaged", "her2st")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,9 @@ class Study:
         ``obs`` column of the atlas's labels.
     n_states
         Number of cell states.
+    truth
+        By slide, where it is known: log1p(CP10k) of every gene at every spot without noise,
+        (N, genes). Slides and sections do not hold it; predictions are scored against it.
     """
 
     slides: dict[str, Slide]
@@ -47,6 +53,12 @@ class Study:
     reference: CellReference | None = None
     cell_type: str = "cell_type"
     n_states: int = 100
+    truth: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
+
+    def truth_of(self, name: str, genes: Sequence[str]) -> FloatArray | None:
+        """Return the noise-free expression of some genes of a slide, (N, G), if it is known."""
+        known = self.truth.get(name)
+        return None if known is None else known[list(genes)].to_numpy()
 
     @property
     def patients(self) -> dict[str, str]:
@@ -104,13 +116,20 @@ class Study:
         return embedded, reference
 
 
-def load_study(config: BenchmarkConfig) -> Study:
+def load_study(
+    config: BenchmarkConfig, output: Path | None = None, *, progress: bool = True
+) -> Study:
     """Load the slides and the reference that a configuration names.
 
     Parameters
     ----------
     config
-        Its ``slides``, ``reference``, ``features``, ``encoder`` and ``sections``.
+        Its ``slides``, ``reference``, ``features``, ``encoder``, ``sections`` and
+        ``synthetic_*``.
+    output
+        Folder in which synthetic patients are kept once they are grown.
+    progress
+        Show a progress bar while they grow.
 
     Returns
     -------
@@ -132,7 +151,12 @@ def load_study(config: BenchmarkConfig) -> Study:
             {name: loaded[name] for name in _kept(tuple(loaded), config)},
             reference=load_reference(),
         )
-    if named:
+    truth: dict[str, pd.DataFrame] = {}
+    if named == [COHORT]:
+        imaged = bool(config.features)
+        names = _kept(tuple(patient_slides(config)), config)
+        sections, truth, atlas = grow_patients(config, names, output, progress=progress)
+    elif named:
         imaged = named == ["her2st-imaged"]
         names = _kept(IMAGED if imaged else SECTIONS, config)
         sections = load_sections(names, encoder=config.encoder if imaged else None)
@@ -155,7 +179,14 @@ def load_study(config: BenchmarkConfig) -> Study:
         )
         for name, adata in sections.items()
     }
-    return Study(slides, sections, atlas, cell_type=config.cell_type, n_states=config.n_states)
+    return Study(
+        slides,
+        sections,
+        atlas,
+        cell_type=config.cell_type,
+        n_states=config.n_states,
+        truth=truth,
+    )
 
 
 def _patient(adata: AnnData, name: str, key: str) -> str:

@@ -15,6 +15,7 @@ from scr2st_env.errors import InputError
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Protocol = Literal["within-slide", "new-slide", "cross-patient"]
+Score = Literal["measured", "truth"]
 
 NOT_IN_HASH = frozenset({"jobs", "title", "execute_code"})
 
@@ -36,7 +37,8 @@ class BenchmarkConfig(BaseModel):
     protocol: Protocol = Field("new-slide", description="How slides are split, bought and scored.")
     slides: list[str] = Field(
         ["synthetic"],
-        description="'synthetic', 'her2st-imaged', 'her2st', or paths of .h5ad files.",
+        description="'synthetic', 'synthetic-patients', 'her2st-imaged', 'her2st', or paths of "
+        ".h5ad files.",
     )
     reference: str = Field(
         "", description="Path of the single-cell .h5ad that goes with paths in slides."
@@ -49,11 +51,32 @@ class BenchmarkConfig(BaseModel):
         "X_patch",
         description="obsm key of the patch features in .h5ad files; empty for an image-free run.",
     )
-    encoder: str = Field("histology-v1", description="Patch encoder of the HER2ST patches.")
+    encoder: str = Field(
+        "histology-v1", description="Patch encoder of HER2ST and of synthetic patients."
+    )
     sections: list[str] = Field([], description="Keep only these slides; empty keeps all.")
     test_slides: list[str] = Field(
         [],
-        description="One fixed fold that tests these slides; empty leaves out patient by patient.",
+        description="One fixed fold that tests these slides; empty leaves out patient by patient, "
+        "or tests the synthetic patients that are there to be tested.",
+    )
+    synthetic_training: int = Field(
+        8, ge=1, description="Patients of 'synthetic-patients' to learn from, one section each."
+    )
+    synthetic_tested: int = Field(
+        20, ge=1, description="Further patients of 'synthetic-patients', to be tested."
+    )
+    synthetic_depth: float = Field(
+        1.0,
+        gt=0,
+        description="Counts per spot of 'synthetic-patients', as a multiple of the calibrated ones "
+        "(docs/synthetic.md).",
+    )
+    synthetic_spots: list[int] = Field(
+        [250, 350],
+        min_length=2,
+        max_length=2,
+        description="Least and largest number of spots of a section of 'synthetic-patients'.",
     )
     test_fraction: Share = Field(
         0.25,
@@ -87,6 +110,11 @@ class BenchmarkConfig(BaseModel):
         description="'gp', 'ridge', 'pls', 'knn', 'mean', 'st-net', 'bleep', 'scr2net', changed as "
         "in 'ridge:no-cohort' or 'scr2net:no-gate', or 'module:Class': predictors that are fitted "
         "on what an agent bought.",
+    )
+    score: Score = Field(
+        "measured",
+        description="What predictions are correlated with: 'measured' counts, or the 'truth' "
+        "without their noise, which is known of 'synthetic-patients' alone.",
     )
     reward_states: float = Field(1.0, ge=0, description="Weight of novel cell states.")
     reward_types: float = Field(1.0, ge=0, description="Weight of the entropy of cell types.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.evidence import BASELINE, MISSION, PREDICTION, headlines, patient_means
+from benchmarks.evidence import BASELINE, MISSION, compared, patient_means, prediction_metric
 from benchmarks.statistics import (
     MARGIN,
     MIN_PATIENTS,
@@ -41,19 +41,19 @@ def contrasts(results: Results) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per agent, budget, judge and headline metric, against random buying; and, where
+        One row per agent, budget, judge and compared metric, against random buying; and, where
         ``primary_against`` names other agents, a first row for the primary contrast with the best
         of them. Columns agent, against, budget, judge, metric, difference (mean over patients), low
         and high (t interval), p (t test, which matches the interval), p_sign_flip,
         bootstrap_low and bootstrap_high, family (``"primary"``: the one contrast named beforehand;
         ``"prediction"``: all others of the primary judge; ``"reward"``: all of the reward; empty:
-        other judges, and oracles, which are in no family), family_size, p_holm (over the family),
+        other judges and metrics, and oracles), family_size, p_holm (over the family),
         patients, oracle and verdict. With fewer than six patients there is no inference: these
         columns are empty and the verdict says so.
     """
     means = patient_means(results.scores)
     rows = _against_the_best_rival(results, means)
-    for judge, metric in headlines(results):
+    for judge, metric in compared(results):
         chosen = means[(means["judge"] == judge) & (means["metric"] == metric)]
         wide = chosen.pivot_table(index="patient", columns=["agent", "budget"], values="value")
         for budget in results.config.budgets:
@@ -89,7 +89,8 @@ def _against_the_best_rival(results: Results, means: pd.DataFrame) -> list[dict[
     config = results.config
     if config.primary_against == [BASELINE]:
         return []
-    asked = {"budget": config.primary_budget, "judge": config.primary_judge, "metric": PREDICTION}
+    metric = prediction_metric(config)
+    asked = {"budget": config.primary_budget, "judge": config.primary_judge, "metric": metric}
     chosen = means[(means[list(asked)] == pd.Series(asked)).all(axis=1)]
     wide = chosen.pivot_table(index="patient", columns="agent", values="value")
     rival = str(wide[config.primary_against].mean().idxmax())
@@ -104,7 +105,7 @@ def _family(results: Results, row: Mapping[str, Any]) -> str:
         return ""
     if row["metric"] == MISSION:
         return "reward"
-    if row["judge"] != config.primary_judge or row["metric"] != PREDICTION:
+    if (row["judge"], row["metric"]) != (config.primary_judge, prediction_metric(config)):
         return ""
     asked = (config.primary_agent, config.primary_budget, [BASELINE])
     is_asked = (row["agent"], row["budget"], config.primary_against) == asked
@@ -156,14 +157,14 @@ def verdict(row: Mapping[Any, Any]) -> str:
         p_sign_flip and p_holm.
     """
     if row["oracle"]:
-        return "upper bound" if row["metric"] == PREDICTION else "oracle"
+        return "oracle" if row["metric"] == MISSION else "upper bound"
     if row["patients"] < MIN_PATIENTS:
         return "no inference"
     if row["low"] > 0 or row["high"] < 0:
         doubt = _doubt(row)
         if doubt is not None:
             return ("better" if row["low"] > 0 else "worse") + doubt
-    if row["metric"] == PREDICTION and row["low"] > -MARGIN:
+    if row["metric"] != MISSION and row["low"] > -MARGIN:
         return "not worse"
     return "undecided"
 

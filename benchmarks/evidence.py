@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.buying import ENVIRONMENT
+from benchmarks.judging import OF_TRUTH
 from benchmarks.statistics import (
     MIN_PATIENTS,
     area_under_curve,
@@ -19,6 +20,7 @@ from benchmarks.statistics import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from benchmarks.config import BenchmarkConfig
     from benchmarks.results import Results
 
 BASELINE = "random"
@@ -65,11 +67,23 @@ def summary(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def prediction_metric(config: BenchmarkConfig) -> str:
+    """Return the metric of the scoreboard of prediction."""
+    return PREDICTION + OF_TRUTH if config.score == "truth" else PREDICTION
+
+
 def headlines(results: Results) -> Iterator[tuple[str, str]]:
     """Yield judge and metric of both scoreboards: prediction by every judge, and the mission."""
     for judge in results.config.judges:
-        yield judge, PREDICTION
+        yield judge, prediction_metric(results.config)
     yield ENVIRONMENT, MISSION
+
+
+def compared(results: Results) -> Iterator[tuple[str, str]]:
+    """Yield the headlines and, where these are of the truth, the same of measured counts."""
+    yield from headlines(results)
+    if prediction_metric(results.config) != PREDICTION:
+        yield from ((judge, PREDICTION) for judge in results.config.judges)
 
 
 def section_differences(results: Results) -> pd.DataFrame:
@@ -81,7 +95,7 @@ def section_differences(results: Results) -> pd.DataFrame:
         Columns patient, slide, agent, budget, judge, metric and difference.
     """
     keys = ["patient", "slide", "judge", "metric", "budget"]
-    chosen = pd.DataFrame(headlines(results), columns=["judge", "metric"])
+    chosen = pd.DataFrame(compared(results), columns=["judge", "metric"])
     scores = results.scores.merge(chosen, on=["judge", "metric"])
     scores = scores[scores["budget"].isin(results.config.budgets)]
     wide = scores.pivot_table(index=keys, columns="agent", values="value", aggfunc="mean")
@@ -101,7 +115,7 @@ def gains(results: Results) -> pd.DataFrame:
     """
     config = results.config
     table = summary(results)
-    table = table[table["metric"] == PREDICTION]
+    table = table[table["metric"] == prediction_metric(config)]
     rows = []
     for judge in config.judges:
         score = table[table["judge"] == judge].set_index(["agent", "budget"])["mean"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,8 @@ class Ground:
         Share of the measurable spots that is never sold.
     shown_gene
         Index into the gene list of the gene to show on maps.
+    truth
+        The gene list without noise, (N, G), where it is known; nobody but scores reads it.
     """
 
     fold: str
@@ -74,6 +76,7 @@ class Ground:
     cohorts: dict[str, Cohort]
     test_fraction: float
     shown_gene: int
+    truth: FloatArray | None = field(default=None, repr=False)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -143,6 +146,7 @@ def prepare_fold(
                 cohorts,
                 config.test_fraction,
                 most_patterned_gene(raw, genes.genes),
+                study.truth_of(slide.name, genes.genes),
             )
         )
     return grounds

@@ -78,7 +78,7 @@ def run_benchmark(
     """
     start = time.perf_counter()
     folder = Path(output)
-    study = load_study(config) if study is None else study
+    study = load_study(config, folder, progress=progress) if study is None else study
     check_study(config, study)
     _claim(config, folder)
     claim_inputs(config, folder)

@@ -22,7 +22,7 @@ from benchmarks.buying import (
     make_environment,
     reward_weights,
 )
-from benchmarks.judging import make_judge, predict_slide, scores
+from benchmarks.judging import make_judge, predict_slide, scores, scores_of_truth
 from benchmarks.names import file_stem
 from benchmarks.results import read_episodes
 from scr2st_env.errors import InputError
@@ -246,9 +246,11 @@ def judge_slide(
             cohorts.get(judge),
             with_coordinates=sees_coordinates(judge),
         )
-        judged.scores[judge] = scores(
-            ground.expression[part], predicted[part], ground.genes.variable
-        )
+        variable = ground.genes.variable
+        judged.scores[judge] = scores(ground.expression[part], predicted[part], variable)
+        if ground.truth is not None:
+            truth = ground.truth[part]
+            judged.scores[judge] |= scores_of_truth(truth, predicted[part], variable)
         judged.seconds[judge] = time.perf_counter() - start
         judged.shown[judge] = predicted[:, ground.shown_gene]
     return judged

@@ -41,7 +41,7 @@ def run_and_report(config: BenchmarkConfig, output: Path, markdown: Path | None 
         from benchmarks.run import run_benchmark
 
         check_names(config)
-        study = load_study(config)
+        study = load_study(config, output)
     typer.echo(f"{config.title}: {len(study.slides)} slides, protocol {config.protocol}")
     with alone_in(output):
         with stage("training, buying and judging"), no_claim_on_failure(output):
@@ -63,13 +63,15 @@ def no_claim_on_failure(folder: Path) -> Iterator[None]:
     that was there before or that other runs put beside it.
     """
     from benchmarks.results import CONFIG, INPUTS
+    from benchmarks.synthetic_patients import FOLDER
 
     marks = {CONFIG, INPUTS}
     claimed = (folder / CONFIG).exists()
     try:
         yield
     except InputError:
-        left = list(folder.rglob("*"))
+        kept = folder / FOLDER
+        left = [path for path in folder.rglob("*") if kept not in (path, *path.parents)]
         if not claimed and {path.name for path in left if path.is_file()} <= marks | {LOCK}:
             for mark in marks:
                 (folder / mark).unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -403,6 +404,10 @@ def test_a_failed_run_removes_its_own_claim_and_nothing_of_other_runs(tmp_path: 
     assert set(contents(tmp_path / "results")) == {"other", "other/config.json"}
     fail_with(other, {})
     assert (other / "config.json").exists()
+    grown = mine / "tissue" / "1x" / "p7s1.h5ad"
+    fail_with(mine, {mine / "config.json": "{}", grown: "kept for the corrected run"})
+    assert set(contents(mine)) == {"tissue", "tissue/1x", "tissue/1x/p7s1.h5ad"}
+    shutil.rmtree(mine)
     fail_with(mine, {mine / "config.json": "{}", mine / "units" / "C2.jsonl": "computed"})
     assert set(contents(mine)) == {"config.json", "units", "units/C2.jsonl"}
 

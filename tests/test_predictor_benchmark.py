@@ -13,17 +13,15 @@ from scipy import stats
 from test_benchmark_run import toy_config, toy_study
 
 from benchmarks import Results, run_benchmark
-from benchmarks.checks import check_study, study_folds
 from benchmarks.cohort import Study
 from benchmarks.contrasts import PRIMARY
 from benchmarks.predictors import __main__ as command
 from benchmarks.predictors.page import write_predictors
 from benchmarks.predictors.parts import ABLATED, OWN, PEERS, Part, parts, rival
 from benchmarks.predictors.table import comparison, losses, rows_for_readers, section_rows
-from benchmarks.predictors.tissue import patient_numbers, slides_to_test, synthetic_study
 from benchmarks.statistics import holm
+from benchmarks.synthetic_patients import patient_slides, slides_to_test
 from scr2st_env.errors import InputError
-from scr2st_env.synthetic import TEST, TRAINING
 
 JUDGES = ["mean", "ridge", "gp:own-kernel", "scr2net"]
 
@@ -140,22 +138,14 @@ def test_all_parts_are_there_with_their_peers_and_ablations() -> None:
             assert not any(judge.endswith("no-cohort") for judge in part.config.judges)
 
 
-def test_synthetic_patients_are_new_grown_once_and_enough(tmp_path: Path) -> None:
-    met = {name.split("s")[0] for name in (*TRAINING, *TEST)}
-    assert not met & {f"p{number}" for number in patient_numbers()}
-    assert len(slides_to_test()) == 20
-    study = synthetic_study(tmp_path, 2, 2, n_spots=(45, 50), progress=False)
-    assert list(study.patients.values()) == ["p7", "p8", "p9", "p10"]
-    config = small_config(test_slides=slides_to_test(2, 2), protocol="within-slide", n_genes=50)
-    check_study(config, study)
-    (fold,) = study_folds(config, study)
-    assert fold.training == ("p7s1", "p8s1")
-    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.h5ad")}
-    again = synthetic_study(tmp_path, 2, 2, n_spots=(45, 50), progress=False)
-    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.h5ad")} == before
-    for name, slide in study.slides.items():
-        np.testing.assert_array_equal(slide.public.features, again.slides[name].public.features)
-        assert "truth_types" not in study.sections[name].obsm
+def test_synthetic_parts_share_their_patients() -> None:
+    known = [part.config for name, part in parts(2, 1, 1).items() if name.startswith("synthetic")]
+    assert len(known) == 4
+    for config in known:
+        assert config.slides == ["synthetic-patients"]
+        assert (len(patient_slides(config)), len(slides_to_test(config))) == (26, 20)
+    grown = {(c.synthetic_depth, *c.synthetic_spots, c.features, c.encoder) for c in known}
+    assert len(grown) == 1
 
 
 @dataclass(frozen=True)

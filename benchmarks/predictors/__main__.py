@@ -50,7 +50,7 @@ def main(
         results = {}
         for part in _chosen(only, draws, synthetic_draws, jobs):
             show(f"[bold]{part.config.title}[/bold]")
-            study = part.study(output / "tissue")
+            study = part.study(output)
             results[part.name] = run_benchmark(part.config, output / part.name, study=study)
             print_comparison(results[part.name])
         if markdown is not None:

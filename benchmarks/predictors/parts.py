@@ -9,7 +9,7 @@ from benchmarks.ablations import LEFT_OUT, sees_cohort
 from benchmarks.cohort import Study, load_study
 from benchmarks.config import BenchmarkConfig
 from benchmarks.evidence import BASELINE
-from benchmarks.predictors.tissue import slides_to_test, synthetic_study
+from benchmarks.synthetic_patients import COHORT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ TITLES = {
     "within-slide": "Within a slide",
     "cross-patient": "Across patients",
 }
-TISSUE = "new synthetic patients"
+N_COHORT, N_TESTED = 6, 20  # synthetic patients
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,8 @@ class Part:
     config: BenchmarkConfig
 
     def study(self, folder: Path) -> Study:
-        """Return its slides; synthetic ones are kept in ``folder``."""
-        if self.config.slides == [TISSUE]:
-            return synthetic_study(folder)
-        return load_study(self.config)
+        """Return its slides; synthetic patients are kept in a folder, for all parts."""
+        return load_study(self.config, folder)
 
 
 def rival(config: BenchmarkConfig) -> str | None:
@@ -81,8 +79,8 @@ def parts(draws: int, synthetic_draws: int, jobs: int) -> dict[str, Part]:
         Processes.
     """
     real = {"slides": ["her2st-imaged"], "seeds": draws, "jobs": jobs}
-    grown = {"slides": [TISSUE], "test_slides": slides_to_test(), "seeds": synthetic_draws}
-    grown["jobs"] = jobs
+    grown = {"slides": [COHORT], "seeds": synthetic_draws, "jobs": jobs}
+    grown |= {"synthetic_training": N_COHORT, "synthetic_tested": N_TESTED}
     found = []
     for tissue, said, fields in (
         ("her2st", "HER2ST's imaged sections", real),

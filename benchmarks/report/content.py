@@ -11,10 +11,11 @@ from benchmarks.contrasts import PRIMARY, contrasts
 from benchmarks.evidence import (
     BASELINE,
     MISSION,
-    PREDICTION,
+    compared,
     gains,
     n_patients,
     patient_means,
+    prediction_metric,
     section_differences,
     summary,
 )
@@ -83,10 +84,13 @@ def words(results: Results) -> dict[str, Any]:
     }
 
 
-def budget_rows(results: Results, judge: str) -> tuple[list[str], list[list[str]]]:
+def budget_rows(
+    results: Results, judge: str, metric: str | None = None
+) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of a judge's contrasts, or the reward's, budget by budget."""
-    config = results.config
-    chosen = contrasts(results)[contrasts(results)["judge"] == judge]
+    config, table = results.config, contrasts(results)
+    metric = metric or _headline_metric(results, judge)
+    chosen = table[(table["judge"] == judge) & (table["metric"] == metric)]
     chosen = chosen.sort_values("budget", kind="stable")
     inference = n_patients(results) >= MIN_PATIENTS
     adjusted = bool((chosen["family"] != "").any())
@@ -106,6 +110,10 @@ def budget_rows(results: Results, judge: str) -> tuple[list[str], list[list[str]
     return ["Budget", "Agent", "Difference to random", *shown, "Verdict"], rows
 
 
+def _headline_metric(results: Results, judge: str) -> str:
+    return MISSION if judge == ENVIRONMENT else prediction_metric(results.config)
+
+
 def _compared(row: Mapping[Any, Any], config: BenchmarkConfig) -> str:
     agent, against = (agent_name(row[side], config) for side in ("agent", "against"))
     return agent if row["against"] == BASELINE else f"{agent}, difference to {against}"
@@ -123,13 +131,19 @@ def _evidence(row: Mapping[Any, Any], adjusted: bool) -> list[str]:
 
 
 def _other_judges(results: Results) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Name, header and rows of every judge but the primary one."""
-    config = results.config
+    """Name, header and rows of every judge but the primary one, and of other metrics."""
+    shown = {(results.config.primary_judge, prediction_metric(results.config))}
+    shown.add((ENVIRONMENT, MISSION))
     return [
-        (judge_name(judge), *budget_rows(results, judge))
-        for judge in config.judges
-        if judge != config.primary_judge
+        (_board_name(results, judge, metric), *budget_rows(results, judge, metric))
+        for judge, metric in compared(results)
+        if (judge, metric) not in shown
     ]
+
+
+def _board_name(results: Results, judge: str, metric: str) -> str:
+    of_measured = metric != _headline_metric(results, judge)
+    return f"{judge_name(judge)}, r with measured counts" if of_measured else judge_name(judge)
 
 
 def _sections(results: Results) -> list[tuple[str, list[str], list[list[str]]]]:
@@ -146,7 +160,7 @@ def _sections(results: Results) -> list[tuple[str, list[str], list[list[str]]]]:
 def _section_gains(results: Results, judge: str) -> tuple[list[str], list[list[str]]]:
     table = section_differences(results)
     at_budget = table["budget"] == results.config.primary_budget
-    metric = MISSION if judge == ENVIRONMENT else PREDICTION
+    metric = _headline_metric(results, judge)
     chosen = table[at_budget & (table["judge"] == judge) & (table["metric"] == metric)]
     agents = [agent for agent in results.config.agents if agent in set(chosen["agent"])]
     header, rows = _wide(chosen, "agent", agents, "difference", "+.4f")
@@ -156,7 +170,8 @@ def _section_gains(results: Results, judge: str) -> tuple[list[str], list[list[s
 def _section_judges(results: Results) -> tuple[list[str], list[list[str]]]:
     scores = results.scores
     at_budget = scores["budget"] == results.config.primary_budget
-    chosen = scores[at_budget & (scores["agent"] == BASELINE) & (scores["metric"] == PREDICTION)]
+    is_prediction = scores["metric"] == prediction_metric(results.config)
+    chosen = scores[at_budget & (scores["agent"] == BASELINE) & is_prediction]
     header, rows = _wide(chosen, "judge", results.config.judges, "value", ".4f")
     return [*header, *(judge_name(judge) for judge in results.config.judges)], rows
 

@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from benchmarks.contrasts import against_random
 from benchmarks.evidence import (
     BASELINE,
-    PREDICTION,
+    MISSION,
     headlines,
     n_patients,
     patient_means,
@@ -51,7 +51,7 @@ def budget_curves(results: Results) -> Figure:
     means = patient_means(results.scores)
     table = against_random(results)
     for panel, (judge, metric) in zip(panels, boards, strict=True):
-        if metric == PREDICTION and panel is not panels[0]:
+        if metric != MISSION and panel is not panels[0]:
             panel.sharey(panels[0])
         chosen = means[(means["judge"] == judge) & (means["metric"] == metric)]
         own = table[(table["judge"] == judge) & (table["metric"] == metric)]
@@ -159,7 +159,7 @@ def patient_differences(results: Results) -> Figure:
                 )
             _interval(panel, table, (agent, config.primary_budget, judge, metric), row, colour)
         panel.set_title(judge_name(judge))
-        what = "r per gene" if metric == PREDICTION else "reward"
+        what = "reward" if metric == MISSION else "r per gene"
         panel.set_xlabel(f"Difference to random, {what}")
         panel.xaxis.set_major_locator(MaxNLocator(4))
         panel.grid(axis="y", visible=False)

@@ -15,9 +15,9 @@ from benchmarks.contrasts import against_random, contrasts
 from benchmarks.evidence import (
     BASELINE,
     MISSION,
-    PREDICTION,
     gains,
     n_patients,
+    prediction_metric,
     summary,
 )
 from benchmarks.report.style import agent_name, judge_name
@@ -43,6 +43,8 @@ def headline(results: Results) -> str:
         f"{who} minus {rival} at {config.primary_budget:.0%}, {judge_name(config.primary_judge)}: "
         f"{row['difference']:+.4f} in Pearson r per gene"
     )
+    if config.score == "truth":
+        question += " with noise-free expression"
     if row["patients"] < MIN_PATIENTS:
         return f"{question}, conditional on these {row['patients']} patients (no inference)."
     return (
@@ -63,18 +65,19 @@ def scoreboard(results: Results) -> pd.DataFrame:
         the primary judge, verdict.
     """
     config = results.config
+    metric = prediction_metric(config)
     means = summary(results).query("budget == @config.primary_budget")
     wide = means.set_index(["agent", "judge", "metric"])["mean"]
     own = gains(results).query(
         "judge == @config.primary_judge and budget == @config.primary_budget"
     )
     compared = against_random(results).query(
-        "judge == @config.primary_judge and budget == @config.primary_budget"
+        "judge == @config.primary_judge and budget == @config.primary_budget and metric == @metric"
     )
     table = own.set_index("agent")[["budget_saving", "bound", "oracle_gap_closed"]]
     table.insert(0, "reward", [wide[agent, ENVIRONMENT, MISSION] for agent in table.index])
     for judge in config.judges:
-        table[judge] = [wide[agent, judge, PREDICTION] for agent in table.index]
+        table[judge] = [wide[agent, judge, metric] for agent in table.index]
     columns = ["difference", "low", "high", "p", "verdict"]
     table = table.join(compared.set_index("agent")[columns])
     table["oracle"] = table.index.isin(results.oracles)

@@ -20,7 +20,8 @@ def benchmark(
         typer.Option(
             metavar="FILE",
             help="Configuration, .toml, or the name of one that comes with the package: demo, "
-            "her2st-cross-patient, her2st-image-free, her2st-new-slide, her2st-within-slide.",
+            "her2st-cross-patient, her2st-image-free, her2st-new-slide, her2st-within-slide, "
+            "synthetic-patients, synthetic-patients-deep.",
         ),
     ] = None,
     output: Annotated[
