@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import platform
-import sys
 import time
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import joblib
-from tqdm import tqdm
 
 from benchmarks.across import Across, play_across, prepare_across
 from benchmarks.buying import LEARNED
@@ -22,6 +20,7 @@ from benchmarks.config import BenchmarkConfig
 from benchmarks.folds import Ground, grants_cohort, prepare_fold, train_fold_agent
 from benchmarks.inputs import claim_inputs
 from benchmarks.names import file_stem
+from benchmarks.progress import progress_bar
 from benchmarks.results import (
     CONFIG,
     EPISODES,
@@ -93,7 +92,7 @@ def run_benchmark(
         tasks = [
             (play, config, grounds[unit.ground], unit, folder) for unit in _longest_first(missing)
         ]
-        with _bar("buying and judging", len(units), progress) as bar:
+        with progress_bar("buying and judging", len(units), shown=progress) as bar:
             bar.update(len(units) - len(missing))
             for unit in _in_parallel(tasks):
                 bar.set_postfix_str(
@@ -153,17 +152,11 @@ def _prepared(
     tasks = [*training, *preparing]
     grounds = {}
     doing = "training agents, preparing folds" if learned else "preparing folds"
-    with _bar(doing, len(tasks), progress) as bar:
+    with progress_bar(doing, len(tasks), shown=progress) as bar:
         for result in _in_parallel(tasks):
             bar.update()
             grounds.update({ground.key: ground for ground in result or ()})
     return grounds
-
-
-def _bar(doing: str, total: int, progress: bool) -> tqdm[Any]:
-    # A log file gets a line a minute, a terminal ten a second.
-    interval = 0.1 if sys.stderr.isatty() else 60.0
-    return tqdm(desc=doing, total=total, disable=not progress, mininterval=interval)
 
 
 def _in_parallel(tasks: list[tuple[Any, ...]]) -> Iterator[Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
-from tqdm import tqdm
 
 from benchmarks.names import file_stem
+from benchmarks.progress import progress_bar
 from scr2st_env._version import __version__
 from scr2st_env.anndata_io import read_h5ad
+from scr2st_env.encoders.base import get_encoder
 from scr2st_env.encoders.featurise import featurise_anndata
 from scr2st_env.files import replacing
 from scr2st_env.synthetic import TEST, TRAINING, SyntheticTissue
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from benchmarks.config import BenchmarkConfig
+    from scr2st_env.encoders.base import PatchEncoder
 
 COHORT = "synthetic-patients"
 FOLDER = "tissue"  # of an output folder
@@ -89,21 +91,26 @@ def grow_patients(
     """
     least, most = config.synthetic_spots
     tissue = SyntheticTissue(n_spots=(least, most), depth=config.synthetic_depth)
-    encoder = config.encoder if config.features else None
+    encoder = get_encoder(config.encoder) if config.features else None
     kept = None
     if output is not None:
-        settings = (f"{config.synthetic_depth:g}x", f"{least}-{most}", encoder or "undrawn")
-        kept = output / FOLDER / file_stem(*settings, config.synthetic_depth, __version__)
+        described = encoder.name if encoder is not None else "undrawn"
+        settings = (f"{config.synthetic_depth}x", f"{least}-{most}", described, __version__)
+        kept = output / FOLDER / file_stem(*settings)
     sections, truth = {}, {}
-    for name in tqdm(names, "synthetic patients", disable=not progress):
-        path = None if kept is None else kept / f"{name}.h5ad"
-        section = _section(tissue, name, encoder, path)
-        truth[name] = pd.DataFrame(section.layers.pop(TRUTH), columns=section.var_names)
-        sections[name] = section
+    with progress_bar("growing synthetic patients", len(names), shown=progress) as bar:
+        for name in names:
+            path = None if kept is None else kept / f"{name}.h5ad"
+            section = _section(tissue, name, encoder, path)
+            truth[name] = pd.DataFrame(section.layers.pop(TRUTH), columns=section.var_names)
+            sections[name] = section
+            bar.update()
     return Grown(sections, truth, tissue.reference())
 
 
-def _section(tissue: SyntheticTissue, name: str, encoder: str | None, path: Path | None) -> AnnData:
+def _section(
+    tissue: SyntheticTissue, name: str, encoder: PatchEncoder | None, path: Path | None
+) -> AnnData:
     if path is not None and path.is_file():
         return read_h5ad(path)[0]
     section = _grown(tissue, name, encoder)
@@ -113,7 +120,7 @@ def _section(tissue: SyntheticTissue, name: str, encoder: str | None, path: Path
     return section
 
 
-def _grown(tissue: SyntheticTissue, name: str, encoder: str | None) -> AnnData:
+def _grown(tissue: SyntheticTissue, name: str, encoder: PatchEncoder | None) -> AnnData:
     patient = int(name.removeprefix("p").removesuffix("s1"))
     section = tissue.section(patient, 1, picture=encoder is not None)
     if encoder is not None:
