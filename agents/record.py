@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -72,3 +72,13 @@ class TrainingRecord:
     score_before: float
     score_after: float
     patients: tuple[str, ...] = ()
+
+    def after(self, earlier: TrainingRecord | None) -> TrainingRecord:
+        """Return the record of a training that went on from another: what was seen there counts."""
+        if earlier is None:
+            return self
+        return replace(
+            self,
+            slides=tuple(dict.fromkeys((*earlier.slides, *self.slides))),
+            patients=tuple(dict.fromkeys((*earlier.patients, *self.patients))),
+        )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from agents.policy.bank import SlideBank
 from agents.policy.inputs import InputSettings, SlideInputs, describe
-from agents.untrained import untrained_agent
+from agents.start import untrained_agent
 
 if TYPE_CHECKING:
     import gymnasium

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,23 +11,20 @@ from typing import TYPE_CHECKING
 from sb3_contrib import MaskablePPO
 
 from agents.checkpoints import BestCheckpoint
-from agents.held_out import held_out_correlations
 from agents.isolation import isolated_randomness
 from agents.policy.inputs import InputSettings
 from agents.policy.sb3 import SpotPolicy
 from agents.progress_file import ProgressFile
 from agents.record import TrainingRecord, patients_of
+from agents.rehearsal import Goal, Rehearsal
 from agents.retrospective import read_retrospective
-from agents.returns import CentredRewards, reward_statistics
 from agents.rollouts import SpotRolloutBuffer
-from agents.several_budgets import SideBySideVecEnv, budgets_of, shares_of
+from agents.several_budgets import budgets_of
 from agents.spot_agent import SpotAgent
 from agents.spot_policy import bank_of
-from agents.starting_point import by_prior_alone, choose_prior, mean_scores, scores_of
-from agents.untrained import untrained_agent
-from agents.vec_env import SpotSamplingVecEnv
+from agents.start import check_start, digest, going_on, untrained_agent
+from agents.starting_point import by_prior_alone, choose_prior
 from scr2st_env.counts import MIN_COUNTS
-from scr2st_env.envs.spot_sampling import SpotSamplingEnv
 from scr2st_env.errors import InputError
 from scr2st_env.gaussian_process import Kernel
 from scr2st_env.reference import N_STATES
@@ -38,10 +34,8 @@ if TYPE_CHECKING:
     from stable_baselines3.common.callbacks import BaseCallback
 
     from agents.several_budgets import Budget
-    from agents.starting_point import Scores
     from scr2st_env.envs.slides import ReferenceSource, SlideSource, SpotSets
     from scr2st_env.rewards.base import Term
-    from scr2st_env.slide import Slide
 
 
 def train_spot_agent(
@@ -59,6 +53,7 @@ def train_spot_agent(
     seed: int = 0,
     kernel: Kernel | None = None,
     settings: InputSettings | None = None,
+    start: SpotAgent | None = None,
     width: int = 32,
     prior_strength: float = 8.0,
     n_envs: int = 8,
@@ -111,8 +106,11 @@ def train_spot_agent(
         Of the design; default that of ``settings``.
     settings
         How slides are described to the network.
+    start
+        An agent to go on from, such as one trained on synthetic tissue: its inputs, its network
+        and its prior are taken over, and it is not changed. Default: an untrained one.
     width, prior_strength
-        See :class:`agents.policy.network.SpotNetwork`.
+        See :class:`agents.policy.network.SpotNetwork`; with ``start`` they are its own.
     n_envs, n_steps, batch_size, n_epochs, learning_rate, gae_lambda
         Of MaskablePPO; ``n_steps`` is per environment and update, and there is one environment for
         each budget at least. What a purchase itself pays
@@ -150,14 +148,20 @@ def train_spot_agent(
     Raises
     ------
     InputError
-        If the slides do not fit one another or the reward.
+        If the slides do not fit one another or the reward, or ``start`` was trained on features of
+        another encoder or asked to see by other inputs.
     """
     if total_steps < 1:
         raise InputError(f"total_steps={total_steps}: training needs at least one step")
     budgets = budgets_of(budget)
     n_envs = max(n_envs, len(budgets))
-    shares = shares_of(n_envs, len(budgets))
-    weights = _trainable(reward)
+    n_steps = min(n_steps, -(-total_steps // n_envs))
+    goal = Goal.of(reward, terms)
+    if kernel is not None:
+        settings = replace(settings or InputSettings(), kernel=kernel)
+    if start is not None:
+        check_start(start, settings, feedback=feedback)
+    settings = replace(settings or InputSettings(), feedback=feedback)
     retrospective = read_retrospective(
         slides,
         reference,
@@ -168,80 +172,46 @@ def train_spot_agent(
         n_states=n_states,
         min_counts=min_counts,
     )
-    arguments = partial(
-        retrospective.arguments,
-        excluded=excluded,
-        initial=initial,
-        round_size=round_size,
-        feedback=feedback,
-        reward=weights,
-        terms=terms,
-        observation="compact",
-        info_mask=False,
-    )
-    settings = settings or InputSettings()
-    if kernel is not None:
-        settings = replace(settings, kernel=kernel)
-    settings = replace(settings, feedback=feedback)
-    n_steps = min(n_steps, -(-total_steps // n_envs))
-    training = {
-        "slides": [slide.public.fingerprint for slide in retrospective.slides],
-        "reward": _objective(weights, terms),
-        "settings": asdict(settings),
-        "numbers": [
-            *(list(budgets), round_size, total_steps, seed, width, prior_strength, n_envs, n_steps),
-            *(batch_size, n_epochs, learning_rate, gae_lambda, n_evaluations, patience),
-        ],
+    options = {
+        "round_size": round_size,
+        "feedback": feedback,
+        "excluded": excluded,
+        "initial": initial,
     }
+    rehearsal = Rehearsal(retrospective, goal, budgets, options, seed)
+    played = [slide.public for slide in retrospective.slides]
     with isolated_randomness(seed, n_threads):
-
-        def worlds(slides: tuple[Slide, ...]) -> list[SpotSamplingEnv]:
-            return [SpotSamplingEnv(**arguments(slides), budget=each) for each in budgets]
-
-        def scores(slides: tuple[Slide, ...]) -> Scores:
-            if not _is_prediction(weights, terms):
-                return mean_scores([partial(scores_of, env=world) for world in worlds(slides)])
-            judged = partial(
-                held_out_correlations,
-                slides=slides,
-                round_size=round_size,
-                excluded=excluded,
-                seed=seed,
+        agent = (
+            untrained_agent(
+                played,
+                settings,
+                retrospective.reference,
+                width=width,
+                prior_strength=prior_strength,
             )
-            return mean_scores([partial(judged, budget=each) for each in budgets])
-
-        played = [slide.public for slide in retrospective.slides]
-        agent = untrained_agent(
-            played,
-            settings,
-            retrospective.reference,
-            width=width,
-            prior_strength=prior_strength,
+            if start is None
+            else going_on(start, played)
         )
-        played_in = worlds(retrospective.slides)
-        bank = agent.bank = bank_of(agent, *played_in, *worlds(retrospective.evaluation_slides))
+        worlds = rehearsal.worlds(retrospective.slides)
+        evaluation = rehearsal.worlds(retrospective.evaluation_slides)
+        bank = agent.bank = bank_of(agent, *worlds, *evaluation)
         best = BestCheckpoint(
             agent,
-            scores(retrospective.evaluation_slides),
+            rehearsal.scores(retrospective.evaluation_slides),
             every=max(total_steps // n_evaluations, 1),
             seed=seed,
             patience=patience,
         )
         best.score()
-        if settings.prior:
-            choose_prior(agent, scores(retrospective.slides))
-        best.score(trusted=True)
-        start = by_prior_alone(agent)
-        envs = [
-            CentredRewards(
-                SpotSamplingVecEnv(share, **arguments(retrospective.slides), budget=each),
-                reward_statistics(start, world, seed),
-            )
-            for share, each, world in zip(shares, budgets, played_in, strict=True)
-        ]
+        earner = agent
+        if start is None:
+            if settings.prior:
+                choose_prior(agent, rehearsal.scores(retrospective.slides))
+            best.score(trusted=True)
+            earner = by_prior_alone(agent)
         model = MaskablePPO(
             SpotPolicy,
-            envs[0] if len(envs) == 1 else SideBySideVecEnv(envs),
+            rehearsal.batched(n_envs, earner, worlds),
             learning_rate=learning_rate,
             n_steps=n_steps,
             batch_size=min(batch_size, n_envs * n_steps),
@@ -249,15 +219,23 @@ def train_spot_agent(
             gamma=1.0,
             gae_lambda=gae_lambda,
             rollout_buffer_class=SpotRolloutBuffer,
-            policy_kwargs={
-                "network": agent.network,
-                "bank": bank,
-            },
+            policy_kwargs={"network": agent.network, "bank": bank},
             tensorboard_log=_logs(log_folder),
             seed=seed,
             device="cpu",
         )
         if checkpoint is not None:
+            training = {
+                "slides": [slide.fingerprint for slide in played],
+                "reward": goal.by_name,
+                "settings": asdict(agent.settings),
+                "start": digest(start),
+                "numbers": [
+                    *(list(budgets), round_size, total_steps, seed, width, prior_strength),
+                    *(n_envs, n_steps, batch_size, n_epochs, learning_rate, gae_lambda),
+                    *(n_evaluations, patience),
+                ],
+            }
             best.file = ProgressFile(checkpoint, training)
             _resume(model, best)
         model.learn(
@@ -271,7 +249,7 @@ def train_spot_agent(
     record = TrainingRecord(
         budget=budgets[0] if len(budgets) == 1 else budgets,
         round_size=round_size,
-        reward=_objective(weights, terms),
+        reward=goal.by_name,
         slides=tuple(slide.name for slide in played),
         steps=model.num_timesteps,
         seed=seed,
@@ -279,7 +257,7 @@ def train_spot_agent(
         score_after=best.restore(),
         patients=patients_of([*retrospective.slides, *retrospective.evaluation_slides]),
     )
-    return replace(agent, record=record)
+    return replace(agent, record=record.after(start.record if start is not None else None))
 
 
 def _resume(model: MaskablePPO, best: BestCheckpoint) -> None:
@@ -297,24 +275,3 @@ def _logs(folder: str | Path | None) -> str | None:
     if folder is not None and find_spec("tensorboard") is None:
         raise InputError("log_folder needs TensorBoard; run 'pip install tensorboard'")
     return None if folder is None else str(folder)
-
-
-def _trainable(reward: RewardWeights | Mapping[str, float] | None) -> RewardWeights:
-    if isinstance(reward, str) and reward == "released":
-        raise InputError(
-            "reward='released' is for comparison only, no agent is trained for it; "
-            "pass RewardWeights or a mapping of weights"
-        )
-    return RewardWeights.of(reward)
-
-
-def _is_prediction(weights: RewardWeights, terms: Sequence[Term]) -> bool:
-    """Whether prediction is all that is paid for."""
-    paid = {name for name, weight in _objective(weights, terms).items() if weight > 0}
-    return paid == {"prediction"}
-
-
-def _objective(weights: RewardWeights, terms: Sequence[Term]) -> dict[str, float]:
-    """Return the weight of every term by name; a term of weight 0 was not built."""
-    added = {term.name: term.weight for term in terms if term.weight > 0}
-    return {name: float(weight) for name, weight in (asdict(weights) | added).items()}

@@ -24,7 +24,7 @@ from agents.policy.bank import SlideBank
 from agents.policy.inputs import InputSettings, describe
 from agents.policy.sb3 import SpotPolicy
 from agents.rollouts import SpotRolloutBuffer
-from agents.untrained import untrained_agent
+from agents.start import untrained_agent
 from agents.vec_env import SpotSamplingVecEnv
 from scr2st_env import CellReference, Slide
 

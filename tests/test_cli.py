@@ -573,6 +573,26 @@ def test_train_takes_several_budgets_and_slides_to_judge_on(
 
 
 @pytest.mark.usefixtures("folder")
+def test_train_goes_on_from_an_agent_with_logs_and_a_checkpoint(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train = "train --reference atlas.h5ad --states 10 --steps 64 --budget 4"
+    assert cli.main([*train.split(), *["--slides", "s1.h5ad", "-o", "first.safetensors"]]) == 0
+    more = (
+        "--slides s2.h5ad -o second.safetensors --start first.safetensors --patience 2 "
+        "--logs logs --checkpoint progress.safetensors"
+    )
+    assert cli.main([*train.split(), *more.split()]) == 0
+    assert " before, " in capsys.readouterr().out
+    assert list(Path("logs").rglob("events*"))
+    assert not Path("progress.safetensors").exists()
+
+    from agents import load_agent
+
+    assert load_agent("second.safetensors").record.slides == ("s1", "s2")
+
+
+@pytest.mark.usefixtures("folder")
 def test_train_writes_an_agent_that_looks_ahead(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*TRAIN.split(), "--objective", "lookahead"]) == 0
     assert "3 expression programs of 2 slides" in capsys.readouterr().out

@@ -13,7 +13,7 @@ from agents import KMeansAgent, SpotAgent, run_episode
 from agents.policy.context import PRIORS
 from agents.policy.inputs import FeatureProjection, InputSettings, SlideInputs, describe
 from agents.policy.plan import CoveringPlans, planned_covering
-from agents.untrained import untrained_agent
+from agents.start import untrained_agent
 from scr2st_env import Slide
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
 

@@ -9,7 +9,7 @@ from conftest import toy_slide
 
 from agents.held_out import _cosine, held_out_correlations, spread_part
 from agents.policy.context import PRIORS
-from agents.untrained import untrained_agent
+from agents.start import untrained_agent
 from scr2st_env import Slide
 
 

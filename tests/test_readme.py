@@ -8,7 +8,7 @@ import pytest
 from conftest import toy_slide
 from pages import page, python_blocks
 
-from agents.untrained import untrained_agent
+from agents.start import untrained_agent
 
 BLOCKS = python_blocks(page("README.md"))
 

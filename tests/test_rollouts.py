@@ -12,7 +12,7 @@ from agents import SpotSamplingVecEnv
 from agents.policy.sb3 import SpotPolicy
 from agents.rollouts import SpotRolloutBuffer
 from agents.spot_policy import spot_policy_kwargs
-from agents.untrained import untrained_agent
+from agents.start import untrained_agent
 from benchmarks.training_speed import bytes_per_step
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
 

@@ -16,7 +16,7 @@ from agents import SpotAgent, load_agent, run_episode
 from agents.policy.inputs import InputSettings
 from agents.record import TrainingRecord
 from agents.saved import KEY
-from agents.untrained import untrained_agent
+from agents.start import untrained_agent
 from scr2st_env import InputError, Kernel
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
 

@@ -14,7 +14,7 @@ from agents import DesignAgent, RandomAgent, RewardOracle, SpotAgent, evaluate, 
 from agents.policy.feedback import Atlas, Feedback, feedback_inputs
 from agents.policy.inputs import FeatureProjection, InputSettings, describe
 from agents.spot_policy import spot_policy_kwargs
-from agents.untrained import untrained_agent
+from agents.start import untrained_agent
 from scr2st_env import CellReference, InputError, Kernel, Slide
 from scr2st_env.cell_states import state_shares
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv

@@ -24,8 +24,8 @@ from agents.policy.context import (
 from agents.policy.inputs import SEEN, FeatureProjection, InputSettings, describe
 from agents.policy.sb3 import SpotPolicy
 from agents.spot_policy import bank_of, spot_policy_kwargs
+from agents.start import untrained_agent
 from agents.starting_point import CANDIDATES, by_prior_alone, choose_prior, scores_of
-from agents.untrained import untrained_agent
 from scr2st_env import InputError, Kernel, Slide
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
 from scr2st_env.gaussian_process import Posterior, low_rank

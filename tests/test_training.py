@@ -25,8 +25,8 @@ from agents.checkpoints import BestCheckpoint
 from agents.isolation import isolated_randomness
 from agents.policy.feedback import N_FEEDBACK
 from agents.returns import CentredRewards, reward_statistics
+from agents.start import untrained_agent
 from agents.starting_point import scores_of
-from agents.untrained import untrained_agent
 from scr2st_env import CellReference, InputError, Slide
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
 from scr2st_env.rewards import SpatialDensity

@@ -86,9 +86,38 @@ def train(
             show_default=False,
         ),
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="AGENT",
+            help="An agent to go on from, .safetensors, such as one trained on synthetic tissue.",
+            show_default=False,
+        ),
+    ] = None,
     steps: Annotated[
         int, typer.Option(min=1, metavar="N", help="Purchases to learn from.")
     ] = 20_000,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="End early after N scores in a row without a new best; there are about eight.",
+            show_default=False,
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keep the progress here; the same command goes on from it after it was killed.",
+            show_default=False,
+        ),
+    ] = None,
+    logs: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write TensorBoard's logs here.", show_default=False),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=MAX_SEED, metavar="N", help="Of everything random.")
     ] = 0,
@@ -118,9 +147,12 @@ def train(
     must_be_writable(output)
     to_spend = [budget_of(each) for each in budget]
     judged_on = evaluation_slides or []
-    for path in (*slides, *judged_on, reference):
+    for path in (*slides, *judged_on, reference, *([] if start is None else [start])):
         must_be_file(path)
+    if checkpoint is not None:
+        must_be_writable(checkpoint)
     from agents.lookahead.training import train_lookahead_agent
+    from agents.spot_agent import SpotAgent
     from agents.training import train_spot_agent
     from scr2st_env.reference import CellReference
     from scr2st_env.slide import Slide
@@ -158,6 +190,10 @@ def train(
         total_steps=steps,
         seed=seed,
         evaluation_slides=judged or None,
+        start=None if start is None else SpotAgent.load(start),
+        patience=patience,
+        checkpoint=checkpoint,
+        log_folder=logs,
     )
     agent.save(output)
     record = agent.record
@@ -165,9 +201,9 @@ def train(
         score = "mean reward per episode"
         if objective is Objective.PREDICTION:
             score = "mean correlation on held-out spots"
+        first = "untrained" if start is None else "before"
         typer.echo(
-            f"{output}: {score} {record.score_before:.3f} untrained, "
-            f"{record.score_after:.3f} trained"
+            f"{output}: {score} {record.score_before:.3f} {first}, {record.score_after:.3f} trained"
         )
 
 
