@@ -9,12 +9,22 @@ import torch
 from conftest import toy_reference, toy_slide
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from agents import DesignAgent, RandomAgent, RewardOracle, SpotAgent, evaluate, run_episode
+from agents import (
+    DesignAgent,
+    RandomAgent,
+    RewardOracle,
+    SpotAgent,
+    evaluate,
+    run_episode,
+    train_spot_agent,
+)
 from agents.policy.feedback import Atlas, Feedback, feedback_inputs
 from agents.policy.inputs import FeatureProjection, InputSettings, describe
 from agents.spot_policy import spot_policy_kwargs
 from agents.start import untrained_agent
+from agents.starting_point import scores_of
 from scr2st_env import CellReference, InputError, Kernel, Slide
 from scr2st_env.cell_states import state_shares
 from scr2st_env.envs.spot_sampling import SpotSamplingEnv
@@ -211,19 +221,19 @@ def test_it_says_what_it_needs() -> None:
         run_episode(make_agent(), env)
 
 
-def tissue_with_a_rich_quarter(name: str, seed: int) -> Slide:
+def tissue_with_a_rich_quarter(name: str, seed: int, states: NDArray[np.float64] = STATES) -> Slide:
     """Every spot of one quarter is of a state of its own; the rest is of one. No image tells."""
     rng = np.random.default_rng(seed)
     grid = np.stack(np.meshgrid(np.arange(10), np.arange(10)), axis=-1).reshape(-1, 2)
-    is_rich = ((grid >= 5) == divmod(seed, 2)).all(axis=1)
-    state = np.where(is_rich, rng.integers(1, 20, size=100), 0)
+    is_rich = ((grid >= 5) == divmod(seed % 4, 2)).all(axis=1)
+    state = np.where(is_rich, rng.integers(1, len(states), size=100), 0)
     return Slide.make(
         name,
         100.0 * grid,
         features=np.zeros((100, 0)),
         counts=rng.poisson(5, (100, 2)),
         genes=["a", "b"],
-        embedding=STATES[state] + 0.1 * rng.normal(size=(100, 6)),
+        embedding=states[state] + 0.1 * rng.normal(size=(100, states.shape[1])),
         pitch=100.0,
     )
 
@@ -245,3 +255,40 @@ def test_the_expected_novelty_finds_the_rich_quarter() -> None:
     assert score["design"] < 0.52
     assert score["novelty"] > 0.58
     assert score["reward-oracle"] > score["novelty"]
+
+
+def test_training_finds_by_itself_that_what_was_measured_tells_where_to_buy() -> None:
+    """Which quarter is rich differs by slide, and it lies far from the rest in the embedding.
+
+    On slides never seen random scores .57, the design .56, the oracle .92. Trained with feedback,
+    four seeds scored .68 to .74; without, on as many purchases, .56 each.
+    """
+    rng = np.random.default_rng(7)
+    states = 4 * rng.normal(size=(31, 8))
+    states[:, 0] += 8
+    states[0] = 0
+    cells = np.repeat(states, 10, axis=0) + 0.05 * rng.normal(size=(310, 8))
+    atlas = CellReference.make(cells, ["a", "b"] * 155, n_states=31)
+    slides = [tissue_with_a_rich_quarter(f"s{seed}", seed, states) for seed in range(8)]
+    unseen = [tissue_with_a_rich_quarter(f"u{seed}", 100 + seed, states) for seed in range(12)]
+    game: dict[str, Any] = {"budget": 15, "reward": {"states": 1, "types": 0, "density": 0}}
+    env = SpotSamplingEnv(unseen, atlas, feedback=True, **game)
+
+    def learned(feedback: bool) -> NDArray[np.float64]:
+        agent = train_spot_agent(
+            slides,
+            atlas,
+            feedback=feedback,
+            total_steps=4096,
+            prior_strength=2.0,
+            learning_rate=2e-2,
+            progress=False,
+            **game,
+        )
+        return scores_of(agent, env)
+
+    seeing, blind, random = learned(True), learned(False), scores_of(RandomAgent(), env)
+    for other in (blind, random):
+        assert other.mean() < 0.62
+        gains = seeing - other
+        assert gains.mean() > max(0.06, 3 * gains.std(ddof=1) / np.sqrt(len(gains)))
