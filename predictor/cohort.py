@@ -44,6 +44,9 @@ class Cohort(Shared):
         T names, or none.
     spot_names
         n names; default "0".."n-1".
+    patients
+        n names; default the groups. Slides of one patient resemble each other more than those of
+        the next one, so what carries over to a new patient is learned on patients left out.
 
     Raises
     ------
@@ -59,6 +62,7 @@ class Cohort(Shared):
     genes: Sequence[str] = ()
     type_names: Sequence[str] = ()
     spot_names: ArrayLike | None = None
+    patients: ArrayLike | None = None
 
     def __post_init__(self) -> None:
         """Check and freeze the arrays."""
@@ -68,7 +72,8 @@ class Cohort(Shared):
             raise InputError("the cohort has no spots; leave cohort= out")
         groups = np.zeros(n_spots, int) if self.groups is None else np.array(self.groups)
         names = np.arange(n_spots) if self.spot_names is None else np.array(self.spot_names)
-        for what, values in (("groups", groups), ("spot names", names)):
+        patients = groups if self.patients is None else np.array(self.patients)
+        for what, values in (("groups", groups), ("spot names", names), ("patients", patients)):
             if values.shape != (n_spots,):
                 raise InputError(f"cohort {what} have shape {values.shape}, not ({n_spots},)")
         expression = finite_matrix(self.expression, "cohort expression", n_spots)
@@ -85,6 +90,7 @@ class Cohort(Shared):
             "genes": tuple(map(str, self.genes)),
             "type_names": tuple(map(str, self.type_names)),
             "spot_names": frozen(names.astype(str)),
+            "patients": frozen(patients),
         }.items():
             object.__setattr__(self, name, value)
 
@@ -127,6 +133,7 @@ class Cohort(Shared):
             tuple(genes),
             type_names,
             np.concatenate([slide.public.spot_names for slide in slides]),
+            np.concatenate([[slide.public.patient] * slide.public.n_spots for slide in slides]),
         )
 
     def subset(self, rows: ArrayLike) -> Cohort:
@@ -151,12 +158,18 @@ class Cohort(Shared):
             self.genes,
             self.type_names,
             np.asarray(self.spot_names)[chosen],
+            np.asarray(self.patients)[chosen],
         )
 
     @cached_property
     def group_codes(self) -> NDArray[np.int64]:
         """Group of every spot as 0, 1, ..., (n,)."""
         return np.unique(np.asarray(self.groups), return_inverse=True)[1]
+
+    @cached_property
+    def patient_codes(self) -> NDArray[np.int64]:
+        """Patient of every spot as 0, 1, ..., (n,)."""
+        return np.unique(np.asarray(self.patients), return_inverse=True)[1]
 
     @cached_property
     def centred_features(self) -> Matrix:
@@ -199,6 +212,7 @@ def joined_cohorts(first: Cohort, second: Cohort) -> Cohort:
         first.genes or second.genes,
         names,
         np.concatenate([np.asarray(part.spot_names) for part in (first, second)]),
+        np.concatenate([np.asarray(part.patients).astype(str) for part in (first, second)]),
     )
 
 

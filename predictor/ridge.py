@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -110,20 +111,60 @@ def ridge(
     -------
     RidgeFit
     """
-    spread = features.std(axis=0)
-    spread = np.where(spread > 1e-8, spread, np.inf)
-    left, size, right = np.linalg.svd(
-        (features - features.mean(axis=0)) / spread, full_matrices=False
-    )
-    left, size, right = left[:, :n_components], size[:n_components], right[:n_components]
+    parts = _Decomposed.of(features, n_components)
     centred = values - values.mean(axis=0)
-    unit = (size**2).sum() / len(features) or 1.0
-    residuals = list(ridge_residuals(left, size, centred, [p * unit for p in PENALTIES]))
+    penalties = [p * parts.unit for p in PENALTIES]
+    residuals = list(ridge_residuals(parts.left, parts.size, centred, penalties))
     best = int(np.argmin([np.mean((rest / scale) ** 2) for rest in residuals]))
     penalty = stronger * PENALTIES[best]
-    shrunk = size / (size**2 + penalty * unit)
-    coefficients = (right.T * shrunk) @ (left.T @ centred) / spread[:, None]
-    return RidgeFit(coefficients, penalty, residuals[best])
+    return RidgeFit(parts.coefficients(centred, penalty), penalty, residuals[best])
+
+
+def ridge_path(
+    features: Matrix, values: Matrix, penalties: Sequence[float], n_components: int = 256
+) -> Iterator[Matrix]:
+    """Yield the coefficients of :func:`ridge`, (D, G), at one given penalty after the other.
+
+    Parameters
+    ----------
+    features, values, n_components
+        See :func:`ridge`.
+    penalties
+        In units of the sum of squares of the features, divided by n.
+
+    Yields
+    ------
+    ndarray of float64, shape (D, G)
+    """
+    parts = _Decomposed.of(features, n_components)
+    centred = values - values.mean(axis=0)
+    for penalty in penalties:
+        yield parts.coefficients(centred, penalty)
+
+
+class _Decomposed(NamedTuple):
+    """Features z-scored and decomposed, and the unit of penalties."""
+
+    left: Matrix
+    size: Matrix
+    right: Matrix
+    spread: Matrix
+    unit: float
+
+    @classmethod
+    def of(cls, features: Matrix, n_components: int) -> _Decomposed:
+        spread = features.std(axis=0)
+        spread = np.where(spread > 1e-8, spread, np.inf)
+        left, size, right = np.linalg.svd(
+            (features - features.mean(axis=0)) / spread, full_matrices=False
+        )
+        left, size, right = left[:, :n_components], size[:n_components], right[:n_components]
+        unit = (size**2).sum() / len(features) or 1.0
+        return cls(left, size, right, spread, unit)
+
+    def coefficients(self, centred: Matrix, penalty: float) -> Matrix:
+        shrunk = self.size / (self.size**2 + penalty * self.unit)
+        return (self.right.T * shrunk) @ (self.left.T @ centred) / self.spread[:, None]
 
 
 @lru_cache(maxsize=8)

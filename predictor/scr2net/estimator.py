@@ -45,7 +45,9 @@ class SCR2Net(Predictor):
     Their blend is convex, with weights learned on held-out measured spots; then each expression
     program gets the gain that held-out spots justify. With a cohort the network is trained on its
     slides first, and linear and kriging predict what the cohort's ridge regression, trusted as far
-    as the measured spots confirm it, leaves unexplained.
+    as the measured spots confirm it, leaves unexplained. Where fewer than four spots of the slide
+    are measured, the first three experts are the cohort's, and the cohort's patients, left out in
+    turn, decide.
 
     Parameters
     ----------

@@ -9,10 +9,11 @@ import numpy as np
 
 from predictor.base import Measured, gene_spread, level
 from predictor.ridge import MIN_SPOTS
-from predictor.scr2net.learning import Learned, cohort_base, from_cohort, learn
+from predictor.scr2net.learning import Learned, cohort_base, learn
 from predictor.scr2net.pretraining import PretrainedCohort
 from predictor.scr2net.programs import programs_of
 from predictor.scr2net.training import Settings
+from predictor.scr2net.transfer import from_cohort
 
 if TYPE_CHECKING:
     from predictor.base import Matrix
@@ -77,7 +78,7 @@ def fit_experts(
     if pretrained is not None and serves_alone(pretrained, measured.n_spots):
         spread = pretrained.spread
         targets = (measured.expression - middle) / spread
-        learned = from_cohort(pretrained, measured, targets, names)
+        learned = from_cohort(pretrained, measured, targets, names, gate=gate)
     else:
         spread = gene_spread(measured.expression)
         targets = (measured.expression - middle) / spread

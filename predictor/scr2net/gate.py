@@ -51,16 +51,34 @@ def convex_weights(
     ndarray of float64, shape (K,)
     """
     stacked = np.stack([np.ravel(values) for values in predictions], axis=1)
-    gram, target = stacked.T @ stacked, stacked.T @ np.ravel(truth)
-    power = max(float(np.trace(gram)) / len(predictions), 1e-12)
+    return weights_from_products(stacked.T @ stacked, stacked.T @ np.ravel(truth), prior, strength)
+
+
+def weights_from_products(
+    gram: Matrix, target: Matrix, prior: Sequence[float], strength: float
+) -> Matrix:
+    """Return the weights of :func:`convex_weights` from inner products alone.
+
+    Parameters
+    ----------
+    gram, target
+        Of the predictions with each other, (K, K), and with the truth, (K,).
+    prior, strength
+        See :func:`convex_weights`.
+
+    Returns
+    -------
+    ndarray of float64, shape (K,)
+    """
+    power = max(float(np.trace(gram)) / len(target), 1e-12)
     first = np.asarray(prior, np.float64)
     blended = float(first @ gram @ first)
     slope = max(float(target @ first) / blended, LEAST_SLOPE) if blended > 0 else 1.0
-    gram = gram / power + strength * np.eye(len(predictions))
+    gram = gram / power + strength * np.eye(len(target))
     target = target / power / slope + strength * first
     # the normal equations as a least-squares problem, with the sum as one heavy row
     root = np.linalg.cholesky(gram)
-    rows = np.vstack([root.T, np.full(len(predictions), SUM_TO_ONE)])
+    rows = np.vstack([root.T, np.full(len(target), SUM_TO_ONE)])
     weights, _ = nnls(rows, np.append(np.linalg.solve(root, target), SUM_TO_ONE))
     return weights / weights.sum()
 

@@ -25,7 +25,7 @@ from predictor.scr2net.kriging import Kriging
 from predictor.scr2net.modules import Network
 from predictor.scr2net.pretraining import PretrainedCohort
 from predictor.scr2net.programs import programs_of
-from predictor.scr2net.training import Examples, Settings, joined, memory_bank, train, train_on
+from predictor.scr2net.training import Examples, Settings, train, train_on
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 # Weight of each expert before anything is known, and how many spots' worth of evidence that is.
 PRIOR = {"linear": 0.05, "regression": 0.05, "retrieval": 0.2, "kriging": 0.7}
-COHORT_PRIOR = {"linear": 0.4, "regression": 0.4, "retrieval": 0.2}
 PRIOR_STRENGTH = 15.0
 # Measured neighbours explain again part of what the cohort explains, so it is not counted in full.
 COHORT_TRUST = 0.6
@@ -102,7 +101,7 @@ def learn(
     """
     experts: dict[str, Expert] = {}
     held_out: dict[str, Matrix] = {}
-    rows, spread = _evenly(len(targets)), 0.0
+    rows, spread = evenly(len(targets)), 0.0
     programs = programs_of(targets) if programs is None else programs
     expected = base.predict(measured.features, None)
     rest = targets - expected
@@ -113,7 +112,7 @@ def learn(
         mean_of_others = -rest / max(len(rest) - 1, 1)
         held_out["linear"] = (rest - fitted.residuals - mean_of_others)[rows]
     if set(names) & set(NETWORK_EXPERTS):
-        examples = _examples(measured, targets)
+        examples = examples_of(measured, targets)
         regression, retrieval, predictions = _learn_network(examples, settings, base, pretrained)
         found = retrieval.neighbours(measured.features, np.arange(len(targets)))
         spread = float(retrieval.bank.spread(found).mean())
@@ -135,45 +134,6 @@ def learn(
     for name, weight in weights.items():
         blended = blended + weight * held_out[name]
     return Learned(Blend(base, experts, weights, scales, spread), rows, blended, programs)
-
-
-def from_cohort(
-    pretrained: PretrainedCohort, measured: Measured, targets: Matrix, names: Sequence[str]
-) -> Learned:
-    """Take the experts from a cohort, where there are too few measured spots to learn from.
-
-    Parameters
-    ----------
-    pretrained
-        The cohort.
-    measured
-        At most three spots, which can be retrieved beside those of the cohort.
-    targets
-        Their expression, in the cohort's standard deviations, (n, G).
-    names
-        Experts to use; kriging has nothing to say.
-
-    Returns
-    -------
-    Learned
-    """
-    network = pretrained.network
-    bank = memory_bank(network, joined(_examples(measured, targets), pretrained.examples))
-    linear = Linear(np.zeros(measured.features.shape[1]), pretrained.coefficients)
-    nothing = Linear(linear.mean, np.zeros(linear.coefficients.shape))
-    learned: dict[str, Expert] = {
-        "linear": linear,
-        "regression": Regression(network, nothing),
-        "retrieval": Retrieval(network, bank, pretrained.settings),
-    }
-    experts = {name: learned[name] for name in learned if name in names} or {
-        "linear": learned["linear"]
-    }
-    total = sum(COHORT_PRIOR[name] for name in experts)
-    weights = {name: COHORT_PRIOR[name] / total for name in experts}
-    blend = Blend(nothing, experts, weights, dict.fromkeys(experts, 1.0))
-    n_genes = targets.shape[1]
-    return Learned(blend, np.arange(0), np.zeros((0, n_genes)), np.zeros((n_genes, 0)))
 
 
 def cohort_base(
@@ -242,12 +202,13 @@ def _convex(predictions: dict[str, Matrix], truth: Matrix, gate: bool) -> dict[s
     return dict(zip(predictions, weights.tolist(), strict=True))
 
 
-def _examples(measured: Measured, targets: Matrix) -> Examples:
+def examples_of(measured: Measured, targets: Matrix) -> Examples:
+    """Return what a network learns from."""
     types = None if measured.cell_types is None else measured.cell_types.argmax(axis=1)
     return Examples(measured.features.astype(np.float32), targets.astype(np.float32), types)
 
 
-def _evenly(n_spots: int) -> NDArray[np.int64]:
-    """All spots, or as many as kriging can take."""
+def evenly(n_spots: int) -> NDArray[np.int64]:
+    """Return all spots, or as many as kriging can take."""
     kept = np.linspace(0, n_spots - 1, min(n_spots, KRIGED_SPOTS))
     return np.unique(kept.round().astype(np.int64))

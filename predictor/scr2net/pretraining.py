@@ -84,6 +84,7 @@ def pretrain(cohort: Cohort, settings: Settings) -> PretrainedCohort:
         cohort.genes,
         cohort.type_names,
         cohort.spot_names,
+        cohort.patients,
         settings=settings,
         spread=spread,
         coefficients=coefficients,
