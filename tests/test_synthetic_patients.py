@@ -300,7 +300,7 @@ def test_measured_counts_are_scored_where_nothing_else_is_asked_for(
 def test_the_two_configurations_differ_in_depth_alone(name: str) -> None:
     config, calibrated = load_config(name), load_config("synthetic-patients")
     assert (config.slides, config.score, config.features) == ([COHORT], "truth", "")
-    assert len(slides_to_test(config)) == 20
+    assert len(slides_to_test(config)) == 60
     differs = {
         field
         for field in BenchmarkConfig.model_fields
