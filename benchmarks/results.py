@@ -114,10 +114,11 @@ def read_episodes(paths: Sequence[Path]) -> list[dict[str, Any]]:
     ]
 
 
-def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table so that no reader sees half of it."""
+def write_csv(frame: pd.DataFrame, path: Path, *, digits: int | None = None) -> None:
+    """Write a table so that no reader sees half of it; by default all digits of its numbers."""
     with replacing(path) as temporary:
-        frame.to_csv(temporary, index=False)
+        shown = None if digits is None else f"%.{digits}g"
+        frame.to_csv(temporary, index=False, float_format=shown)
 
 
 def write_json(content: Any, path: Path) -> None:

@@ -15,7 +15,7 @@ from benchmarks.predictors.table import (
     section_rows,
     sections,
 )
-from benchmarks.report.page import MARKDOWN, write_page
+from benchmarks.report.page import DIGITS, MARKDOWN, write_page
 from benchmarks.results import write_csv, write_json
 from benchmarks.statistics import MIN_PATIENTS
 
@@ -59,8 +59,8 @@ def write_predictors(results: Mapping[str, Results], output: str | Path, command
     shown = []
     for name, own in results.items():
         found = comparison(own)
-        write_csv(found, folder / "tables" / f"{name}.csv")
-        write_csv(sections(own), folder / "tables" / f"{name}-sections.csv")
+        write_csv(found, folder / "tables" / f"{name}.csv", digits=DIGITS)
+        write_csv(sections(own), folder / "tables" / f"{name}-sections.csv", digits=DIGITS)
         write_json(own.config.model_dump(), folder / "tables" / f"{name}.json")
         shown.append(_part(own, found))
     first = next(iter(results.values()))

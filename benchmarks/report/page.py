@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PAGE = "index.html"
 MARKDOWN = "README.md"
 MARKDOWN_DPI = 90
+DIGITS = 6  # of numbers in tables
 
 
 def write_report(results: Results, output: str | Path | None = None) -> Path:
@@ -78,7 +79,7 @@ def _write_figures_and_tables(
     results: Results, folder: Path, dpi: int | None = None
 ) -> dict[str, bytes]:
     for name, table in tables(results).items():
-        write_csv(table, folder / "tables" / f"{name}.csv")
+        write_csv(table, folder / "tables" / f"{name}.csv", digits=DIGITS)
     pictures = {}
     with mpl.rc_context(cast("Any", PAPER)):
         for name, figure in figures(results).items():

@@ -77,7 +77,7 @@ JUDGES = {
 }
 METRICS = {
     "pearson_per_gene": "Pearson r per gene, test spots",
-    "pearson_per_gene_truth": "Pearson r per gene with the truth, test spots",
+    "pearson_per_gene_truth": "Pearson r with the truth, test spots",
     "reward": "Reward of an episode",
 }
 
