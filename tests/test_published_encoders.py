@@ -123,6 +123,68 @@ def test_dinov2_gives_its_class_token_after_its_own_crop(hub: Path) -> None:
     np.testing.assert_array_equal(encoder.encode(patches()), encoder.encode(changed))
 
 
+SHORT = {"shortest_edge": 256}
+CROP = {"do_center_crop": True, "crop_size": {"height": 224, "width": 224}}
+PROCESSORS = {
+    "phikon": {"image_processor_type": "ViTImageProcessor", "size": 224, "resample": 2},
+    "dinov2": {"image_processor_type": "BitImageProcessor", "size": SHORT, **CROP},
+    "resnet": {"image_processor_type": "ConvNextImageProcessor", "size": 224, "crop_pct": 0.875},
+    "convnext": {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 384}},
+    "poolformer": {"image_processor_type": "PoolFormerImageProcessor", "size": 224, "crop_pct": 0.9}
+    | CROP,
+    "rescaled": {
+        "image_processor_type": "ViTImageProcessor", "size": 224, "rescale_factor": 1 / 127.5
+    },
+    "bytes": {"image_processor_type": "ViTImageProcessor", "size": 224, "do_rescale": False},
+    "not normalised": {
+        "image_processor_type": "ViTImageProcessor", "size": 224, "do_normalize": False
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", PROCESSORS)
+def test_pixels_are_those_of_transformers_own_processor(kind: str, tmp_path: Path) -> None:
+    from PIL import Image
+
+    mean, std = IMAGENET
+    config = {"do_resize": True, "do_normalize": True, "resample": 3, "rescale_factor": 1 / 255}
+    config |= {"do_rescale": True, "image_mean": mean, "image_std": std} | PROCESSORS[kind]
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(config))
+    small = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    patch = Image.fromarray(small).resize((300, 300))
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path)
+    theirs = np.asarray(processor(patch, return_tensors="pt")["pixel_values"])
+    preprocessing = Preprocessing.of_huggingface(config, str(tmp_path))
+    mine = preprocessing(torch.tensor(np.array(patch)[None]), torch.device("cpu")).numpy()
+    one_level = np.ptp(theirs) / 255  # each of two passes may round a byte the other way
+    np.testing.assert_allclose(mine, theirs, atol=2.01 * one_level)
+    assert np.abs(mine - theirs).mean() < 0.01 * one_level
+
+
+@pytest.mark.parametrize("step", ["do_flip_channel_order", "include_top", "rescale_offset"])
+def test_a_step_that_is_not_done_here_is_refused(step: str) -> None:
+    mean, std = IMAGENET
+    config = {"size": 224, "image_mean": mean, "image_std": std, step: True}
+    with pytest.raises(InputError, match=f"asks for {step}, which is not supported"):
+        Preprocessing.of_huggingface(config, "lab/model")
+
+
+def test_a_network_that_answers_at_random_is_refused(hub: Path) -> None:
+    folder = cached(hub, "lab/mae")
+    config = transformers.ViTMAEConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=24,
+        image_size=64,
+        patch_size=16,
+    )
+    transformers.ViTMAEModel(config).save_pretrained(folder)
+    write_processor(folder, size=64)
+    with pytest.raises(InputError, match="gives the same patch other features each time"):
+        get_encoder("hf:lab/mae")
+
+
 def test_a_network_without_a_class_token_gives_the_mean_over_places(hub: Path) -> None:
     folder = cached(hub, "lab/resnet")
     config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 12], depths=[1, 1])

@@ -1,8 +1,7 @@
 """Patch encoders from timm.
 
-timm is no dependency of the tests, for it brings torchvision: where it is not installed, a stand-in
-with the few functions of it that are used takes its place, and the tests of real models are
-skipped.
+timm is no dependency of the tests, for it brings torchvision: a stand-in with the few functions of
+it that are used takes its place. What the real one gives is compared in test_authors_encoders.py.
 """
 
 import json
@@ -20,7 +19,9 @@ from safetensors.torch import load_file, save_file
 
 from scr2st_env import InputError
 from scr2st_env.encoders import get_encoder
+from scr2st_env.encoders.pathology import PATHOLOGY_MODELS
 
+NOISE = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
 ARGUMENTS_OF_UNI = {"init_values": 1e-5, "dynamic_img_size": True}
 
 
@@ -61,12 +62,17 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         network.load_state_dict(load_file(Path(folder) / "model.safetensors"))
         return network
 
+    def pretrained_cfg(name: str) -> SimpleNamespace:
+        if name != "resnet50":
+            raise RuntimeError(f"Invalid pretrained tag for {name}.")
+        return SimpleNamespace(hf_hub_id="timm/resnet50.a1_in1k")
+
     data_config = {"input_size": (3, 20, 20), "crop_pct": 0.5, "interpolation": "bilinear"}
     data_config |= {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
     stand_in = SimpleNamespace(
         create_model=create_model,
-        is_model=lambda name: name == "resnet50",
-        get_pretrained_cfg=lambda _name: SimpleNamespace(hf_hub_id="timm/resnet50.a1_in1k"),
+        is_model=lambda name: name.split(".")[0] == "resnet50",
+        get_pretrained_cfg=pretrained_cfg,
         data=SimpleNamespace(resolve_model_data_config=lambda _network: data_config),
         layers=SimpleNamespace(SwiGLUPacked=torch.nn.Identity),
     )
@@ -128,8 +134,9 @@ def test_h_optimus_is_normalised_with_its_own_constants(
 
 @pytest.mark.usefixtures("calls")
 def test_other_names_and_foreign_weights_are_refused(hub: Path) -> None:
-    with pytest.raises(InputError, match="timm has no pretrained model named 'nonsense'"):
-        get_encoder("timm:nonsense")
+    for name in ("nonsense", "resnet50.nonsense"):
+        with pytest.raises(InputError, match=f"timm has no pretrained model named '{name}'"):
+            get_encoder(f"timm:{name}")
     folder = cached(hub, "lab/model")
     write_model(folder, 4)
     (folder / "model.safetensors").write_bytes(b"no tensors")
@@ -137,35 +144,42 @@ def test_other_names_and_foreign_weights_are_refused(hub: Path) -> None:
         get_encoder("timm:lab/model")
 
 
-def test_a_real_timm_model_gives_what_timm_gives(hub: Path) -> None:
-    timm = pytest.importorskip("timm")
+FILTERS = {"uni": "BILINEAR", "uni2-h": "BILINEAR", "virchow2": "BICUBIC", "h-optimus-0": "BICUBIC"}
+
+
+@pytest.mark.usefixtures("calls")
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_patch_of_another_size_is_scaled_as_the_authors_do(name: str, hub: Path) -> None:
     from PIL import Image
 
-    model = timm.create_model("resnet18").eval()
-    timm.models.save_for_hf(model, cached(hub, "timm/resnet18.a1_in1k"), safe_serialization=True)
-    model.reset_classifier(0)
-    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
-    patches = np.random.default_rng(0).integers(0, 256, (2, 300, 300, 3), dtype=np.uint8)
-    with torch.no_grad():
-        expected = model(torch.stack([transform(Image.fromarray(patch)) for patch in patches]))
-    np.testing.assert_allclose(get_encoder("timm:resnet18").encode(patches), expected, atol=1e-3)
+    model = PATHOLOGY_MODELS[name]
+    pooled = name != "virchow2"
+    write_model(cached(hub, model.repository), model.dim // (2 - pooled), pooled=pooled)
+    patch = Image.fromarray(NOISE).resize((300, 300))
+    expected = np.asarray(patch.resize((224, 224), getattr(Image.Resampling, FILTERS[name])))
+    scaled = get_encoder(name).preprocessing.scaled(torch.tensor(np.array(patch)[None]))
+    difference = np.abs(scaled[0].movedim(0, -1).numpy().astype(float) - expected)
+    assert difference.max() <= 1  # rounding; the other filter is 25 off
+    assert difference.mean() < 0.01
 
 
-def test_a_real_virchow2_layout_is_read(hub: Path) -> None:
-    timm = pytest.importorskip("timm")
-    folder = cached(hub, "paige-ai/Virchow2")
-    arguments = {"img_size": 224, "init_values": 1e-5, "num_classes": 0, "reg_tokens": 4}
-    arguments |= {"mlp_ratio": 5.3375, "global_pool": "", "dynamic_img_size": True, "depth": 1}
-    classes = {"mlp_layer": timm.layers.SwiGLUPacked, "act_layer": torch.nn.SiLU}
-    model = timm.create_model("vit_huge_patch14_224", **arguments, **classes).eval()
-    pretrained = {"input_size": [3, 224, 224], "num_classes": 0, "classifier": "head"}
-    pretrained["first_conv"] = "patch_embed.proj"
-    config = {"architecture": "vit_huge_patch14_224", "model_args": arguments}
-    (folder / "config.json").write_text(json.dumps(config | {"pretrained_cfg": pretrained}))
-    save_file(model.state_dict(), folder / "model.safetensors")
-    encoder = get_encoder("virchow2")
-    patches = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), dtype=np.uint8)
-    with torch.no_grad():
-        tokens = model(encoder.preprocessing(torch.tensor(patches), torch.device("cpu")))
-    expected = torch.cat([tokens[:, 0], tokens[:, 5:].mean(dim=1)], dim=1)
-    np.testing.assert_allclose(encoder.encode(patches), expected, atol=1e-5)
+@pytest.mark.usefixtures("calls")
+def test_the_name_stands_for_the_file_that_timm_reads(hub: Path) -> None:
+    folder = cached(hub, "lab/model")
+    write_model(folder, 4)
+    before = get_encoder("timm:lab/model").name
+    save_file({"of": torch.zeros(2)}, folder / "another.safetensors")
+    assert get_encoder("timm:lab/model").name == before
+    save_file({"weight": torch.full((3, 4), 2.0)}, folder / "model.safetensors")
+    assert get_encoder("timm:lab/model").name != before
+
+
+def test_a_timm_that_cannot_be_imported_is_told_from_one_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = "operator torchvision::nms does not exist"
+    (tmp_path / "timm.py").write_text(f"raise RuntimeError({message!r})")
+    monkeypatch.delitem(sys.modules, "timm", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=rf"cannot be imported \({message}\); install the torchv"):
+        get_encoder("timm:resnet50")

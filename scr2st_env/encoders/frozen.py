@@ -49,6 +49,11 @@ class FrozenEncoder:
     batch_size
         Patches at a time.
 
+    Raises
+    ------
+    InputError
+        If the device cannot be used, or the network answers at random.
+
     Attributes
     ----------
     name, dim
@@ -75,8 +80,15 @@ class FrozenEncoder:
         self._device = chosen_device(device)
         self.network = network.eval().requires_grad_(requires_grad=False).to(self._device)
         self.features_of = features_of
-        side = preprocessing.side
-        self.dim = self._encoded(np.zeros((1, side, side, 3), np.uint8)).shape[1]
+        shape = (1, preprocessing.side, preprocessing.side, 3)
+        noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        features, again = self._encoded(noise), self._encoded(noise)
+        if not np.allclose(features, again, rtol=1e-3, atol=1e-5, equal_nan=True):
+            raise InputError(
+                f"{name} gives the same patch other features each time, as masked autoencoders do; "
+                "take a model without random parts"
+            )
+        self.dim = features.shape[1]
 
     def encode(self, patches: NDArray[np.uint8]) -> FloatArray:
         """Describe patches.

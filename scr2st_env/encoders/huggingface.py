@@ -88,7 +88,7 @@ def huggingface_encoder(
             device=device,
             batch_size=batch_size,
         )
-    except (*UNREADABLE, AttributeError) as error:
+    except (*UNREADABLE, AttributeError, ImportError) as error:
         if isinstance(error, InputError):
             raise
         reason = str(error).strip().splitlines()[0]

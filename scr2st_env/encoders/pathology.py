@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from scr2st_env.encoders.conch import conch_encoder
 from scr2st_env.encoders.huggingface import huggingface_encoder
 from scr2st_env.encoders.pooling import class_and_patches, returned
-from scr2st_env.encoders.preprocessing import IMAGENET, Channels, Preprocessing
+from scr2st_env.encoders.preprocessing import IMAGENET, Channels, Filter, Preprocessing
 from scr2st_env.encoders.timm_models import SWIGLU, timm_encoder
 from scr2st_env.errors import InputError
 
@@ -47,6 +47,8 @@ class PublishedModel:
         Pixels of its input.
     colours
         Mean and spread of red, green and blue.
+    interpolation
+        By which a patch of another size is scaled.
     features_of
         See :mod:`scr2st_env.encoders.pooling`; of transformers, the class token.
     arguments
@@ -58,6 +60,7 @@ class PublishedModel:
     dim: int
     side: int = 224
     colours: tuple[Channels, Channels] = IMAGENET
+    interpolation: Filter = "bicubic"
     features_of: FeaturesOf = returned
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
@@ -78,9 +81,15 @@ _LAYER_SCALE: dict[str, Any] = {"init_values": 1e-5}
 
 PATHOLOGY_MODELS: dict[str, PublishedModel] = {
     "uni": PublishedModel(
-        "MahmoodLab/UNI", "timm", 1024, arguments=_LAYER_SCALE | {"dynamic_img_size": True}
+        "MahmoodLab/UNI",
+        "timm",
+        1024,
+        interpolation="bilinear",
+        arguments=_LAYER_SCALE | {"dynamic_img_size": True},
     ),
-    "uni2-h": PublishedModel("MahmoodLab/UNI2-h", "timm", 1536, arguments=_UNI2_H),
+    "uni2-h": PublishedModel(
+        "MahmoodLab/UNI2-h", "timm", 1536, interpolation="bilinear", arguments=_UNI2_H
+    ),
     "conch": PublishedModel("MahmoodLab/CONCH", "conch", 512, side=448, colours=OPENAI_CLIP),
     "virchow2": PublishedModel(
         "paige-ai/Virchow2", "timm", 2560, features_of=class_and_patches, arguments=SWIGLU
@@ -124,7 +133,7 @@ def pathology_encoder(name: str, **options: Any) -> FrozenEncoder:
         If the library or the weights are missing, or the weights are another model's.
     """
     model = PATHOLOGY_MODELS[name]
-    preprocessing = Preprocessing(model.side, model.side, *model.colours)
+    preprocessing = Preprocessing(model.side, model.side, *model.colours, model.interpolation)
     if model.library == "timm":
         encoder = timm_encoder(
             name,

@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Channels = tuple[float, float, float]
+Filter = Literal["bilinear", "bicubic"]
 IMAGENET: tuple[Channels, Channels] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-PILLOW_FILTERS: dict[int, Literal["bilinear", "bicubic"]] = {2: "bilinear", 3: "bicubic"}
+PILLOW_FILTERS: dict[int, Filter] = {2: "bilinear", 3: "bicubic"}
+# What some processors of transformers do besides; left out, features would be others.
+UNSUPPORTED = ("do_flip_channel_order", "include_top", "rescale_offset")
+CONVNEXT_SQUEEZED, CONVNEXT_CROP = 384, 224 / 256  # from this side on nothing is cropped; else this
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Preprocessing:
     resize: int
     mean: Channels
     std: Channels
-    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    interpolation: Filter = "bicubic"
 
     def __call__(self, patches: torch.Tensor, device: torch.device) -> torch.Tensor:
         """Return float32 (n, 3, side, side), on the device, of uint8 (n, height, width, 3)."""
@@ -85,19 +89,48 @@ class Preprocessing:
         Raises
         ------
         InputError
-            If it lacks the size, or the mean and spread of the colours.
+            If it lacks the size, or the mean and spread of the colours, or asks for a step that
+            is not done here.
         """
+        unknown = [step for step in UNSUPPORTED if config.get(step)]
+        if unknown:
+            raise InputError(
+                f"{where}/preprocessor_config.json asks for {unknown[0]}, which is not supported; "
+                "register_encoder takes an encoder that does it"
+            )
         try:
-            resize = _side(config["size"])
-            mean, std = tuple(config["image_mean"]), tuple(config["image_std"])
-            crops = config.get("do_center_crop", False)
-            side = _side(config["crop_size"]) if crops else resize
+            side, resize = _sides(config)
+            mean, std = _colours(config)
             interpolation = PILLOW_FILTERS[config.get("resample", 2)]
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{where}/preprocessor_config.json is not that of a vision model ({error})"
             ) from error
         return cls(side, max(resize, side), mean, std, interpolation)
+
+
+def _sides(config: Mapping[str, Any]) -> tuple[int, int]:
+    """Side that the network takes, and that to which a patch is scaled before it is cropped."""
+    resize, crop = _side(config["size"]), config.get("crop_pct")
+    kind = str(config.get("image_processor_type") or config.get("feature_extractor_type"))
+    if kind.startswith("ConvNext"):
+        squeezed = resize >= CONVNEXT_SQUEEZED
+        return resize, resize if squeezed else int(resize / (crop or CONVNEXT_CROP))
+    resize = int(resize / (crop or 1))
+    return _side(config["crop_size"]) if config.get("do_center_crop", False) else resize, resize
+
+
+def _colours(config: Mapping[str, Any]) -> tuple[Channels, Channels]:
+    """Mean and spread on a scale of 0..1, whatever scale the processor gives pixels first."""
+    if not config.get("do_normalize", True):
+        mean: list[float] = [0.0, 0.0, 0.0]
+        std = [1.0, 1.0, 1.0]
+    else:
+        mean, std = config["image_mean"], config["image_std"]
+    factor = config.get("rescale_factor", 1 / 255) if config.get("do_rescale", True) else 1.0
+    scale = round(255 * factor, 6)
+    (a, b, c), (d, e, f) = mean, std
+    return (a / scale, b / scale, c / scale), (d / scale, e / scale, f / scale)
 
 
 def _side(size: Any) -> int:

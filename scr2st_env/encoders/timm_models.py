@@ -18,11 +18,13 @@ from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
     from types import ModuleType
 
     from scr2st_env.encoders.pooling import FeaturesOf
 
 SWIGLU = {"mlp_layer": "SwiGLUPacked", "act_layer": "SiLU"}  # classes, by their names
+PREFERRED = ("model.safetensors", "pytorch_model.bin")  # by timm, to other files of weights
 
 
 def timm_encoder(
@@ -80,7 +82,7 @@ def timm_encoder(
         "preprocessing": preprocessing.settings,
     }
     return FrozenEncoder(
-        f"{name}@{digest_of(weight_files(folder)[:1], settings)}",
+        f"{name}@{digest_of([_weights(folder)], settings)}",
         network,
         features_of,
         preprocessing,
@@ -94,6 +96,12 @@ def _timm(name: str) -> ModuleType:
         import timm
     except ModuleNotFoundError as error:
         raise missing_library("timm", "timm", name) from error
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{name} needs timm, which cannot be imported ({reason}); install the torchvision that "
+            "belongs to your torch"
+        ) from error
     return timm
 
 
@@ -101,12 +109,21 @@ def _repository(timm: ModuleType, model: str) -> str:
     """Where the weights of a model of timm's own are; other names are repositories already."""
     if "/" in model:
         return model
-    config = timm.get_pretrained_cfg(model) if timm.is_model(model) else None
+    try:
+        config = timm.get_pretrained_cfg(model) if timm.is_model(model) else None
+    except RuntimeError:  # the architecture exists, but not with these weights
+        config = None
     if config is None or not config.hf_hub_id:
         raise InputError(
             f"timm has no pretrained model named {model!r}; see timm.list_models(pretrained=True)"
         )
     return str(config.hf_hub_id)
+
+
+def _weights(folder: Path) -> Path:
+    """Return the file that timm reads where there are several."""
+    preferred = (folder / name for name in PREFERRED)
+    return next((file for file in preferred if file.exists()), weight_files(folder)[0])
 
 
 def _with_classes(timm: ModuleType, arguments: Mapping[str, Any]) -> dict[str, Any]:
