@@ -13,7 +13,8 @@ from scr2st_env.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike
+    import pandas as pd
+    from numpy.typing import ArrayLike, NDArray
 
     from predictor.base import Cohort
     from scr2st_env.arrays import FloatArray
@@ -117,16 +118,24 @@ def predict_slide(
     spots = np.unique(np.asarray(bought, np.int64))
     inputs = predictor_inputs(slide.public)
     place = slide.public.pitch_coordinates if with_coordinates else None
-    types = None if slide.hidden is None or slide.hidden.types is None else slide.hidden.types
     judge.fit(
         inputs[spots],
         expression[spots],
         coordinates=None if place is None else place[spots],
-        cell_types=None if types is None else types[spots],
+        cell_types=_named_types(slide, spots),
         cohort=cohort,
     )
     predicted: FloatArray = judge.predict(inputs, coordinates=place)
     return predicted
+
+
+def _named_types(slide: Slide, spots: NDArray[np.int64]) -> pd.DataFrame | None:
+    """Return the bought spots' composition by the names of the types; the cohort may order them."""
+    import pandas as pd
+
+    if slide.hidden is None or slide.hidden.types is None:
+        return None
+    return pd.DataFrame(slide.hidden.types[spots], columns=list(slide.hidden.type_names))
 
 
 def scores(

@@ -100,7 +100,8 @@ def align_types(
     Parameters
     ----------
     parts
-        (n, T) and T names each; where names are missing, T must be the same for all.
+        (n, T) and T names each; where no part has names, columns are taken by their place, and T
+        must be the same for all.
 
     Returns
     -------
@@ -110,18 +111,23 @@ def align_types(
     Raises
     ------
     InputError
-        If columns without names differ in number.
+        If only some parts have names, or columns without names differ in number.
     """
     tables = [np.asarray(values, np.float32) for values, _ in parts]
     names = tuple(dict.fromkeys(name for _, part in parts for name in part))
-    if not all(part for _, part in parts):
+    if not names:
         widths = sorted({table.shape[1] for table in tables})
         if len(widths) > 1:
             raise InputError(
                 f"compositions of {' and '.join(map(str, widths))} cell types cannot be joined "
                 "without the types' names; name the columns on both sides"
             )
-        return tables, next((tuple(part) for _, part in parts if part), ())
+        return tables, ()
+    if not all(part for _, part in parts):
+        raise InputError(
+            f"a composition whose types are named ({', '.join(names[:3])}, ...) cannot be joined "
+            "with one without names; name the columns on both sides, as a data frame does"
+        )
     place = {name: index for index, name in enumerate(names)}
     aligned = []
     for table, (_, part) in zip(tables, parts, strict=True):

@@ -68,6 +68,7 @@ class Witness(MeanPredictor):
 
     def fit(self, X: Any, Y: Any, **told: Any) -> Any:
         self.told = {key for key, value in told.items() if value is not None}
+        self.types = told["cell_types"]
         return super().fit(X, Y, **told)
 
     def predict(self, X: Any, *, coordinates: Any = None) -> Any:
@@ -82,6 +83,15 @@ def test_a_judge_without_coordinates_is_never_told_where_spots_are(where: bool) 
     predict_slide(judge, slide, expression, range(9), None, with_coordinates=where)
     assert judge.told == {"cell_types"} | ({"coordinates"} if where else set())
     assert judge.told_later is where
+
+
+def test_a_judge_is_told_cell_types_by_name() -> None:
+    judge, slide = Witness(), toy_slide()
+    predict_slide(judge, slide, slide.expression(["g0", "g1"]), range(3, 9), None)
+    assert slide.hidden is not None
+    assert slide.hidden.types is not None
+    assert tuple(judge.types.columns) == slide.hidden.type_names
+    np.testing.assert_array_equal(judge.types, slide.hidden.types[3:9])
 
 
 def test_a_judge_without_cohort_is_given_none(tmp_path: Path, monkeypatch: Any) -> None:

@@ -119,6 +119,18 @@ REFUSED: dict[str, tuple[Callable[[Any, Data], Any], str]] = {
         lambda p, d: p.fit(d.X, d.Y, cell_types=d.types[:, :2], cohort=toy_cohort()),
         "2 and 3 cell types",
     ),
+    "types that only the cohort names": (
+        lambda p, d: p.fit(d.X, d.Y, cell_types=d.types, cohort=named_cohort()),
+        r"named \(stroma, tumour, immune, ...\) cannot be joined",
+    ),
+    "types that the cohort does not name": (
+        lambda p, d: p.fit(d.X, d.Y, cell_types=frame(d.types, TYPES), cohort=toy_cohort()),
+        "cannot be joined with one without names",
+    ),
+    "labels beside a cohort without names": (
+        lambda p, d: p.fit(d.X, d.Y, cell_types=np.array(TYPES * 7)[:20], cohort=toy_cohort()),
+        "cannot be joined with one without names",
+    ),
     "features of another encoder": (
         lambda p, d: p.fit(d.X, d.Y, encoder="histology").predict(d.X, encoder="uni"),
         "'uni'.*'histology'",
