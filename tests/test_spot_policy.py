@@ -9,6 +9,7 @@ import torch
 from conftest import toy_reference, toy_slide
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from minibatches import selections
 
 from agents import DesignAgent, RewardOracle, SpotAgent, run_episode
 from agents.policy.bank import TENSORS, SlideBank
@@ -22,6 +23,7 @@ from agents.policy.context import (
     standardise,
 )
 from agents.policy.inputs import SEEN, FeatureProjection, InputSettings, describe
+from agents.policy.purchases import Purchases
 from agents.policy.sb3 import SpotPolicy
 from agents.spot_policy import bank_of, spot_policy_kwargs
 from agents.start import untrained_agent
@@ -57,7 +59,8 @@ def test_the_design_gain_at_full_rank_is_the_exact_one(bought: set[int], noise: 
         exact.observe(spot)
     mask = torch.zeros(2, 36, dtype=torch.float64)
     mask[1, sorted(bought)] = 1
-    gain, variance = design_gain(torch.from_numpy(low_rank(prior, 36)), mask, noise)
+    factor = torch.from_numpy(low_rank(prior, 36))
+    gain, variance = design_gain(factor, Purchases.of(mask), noise)
     np.testing.assert_allclose(gain[1], exact.design_gain(), rtol=1e-8, atol=1e-12)
     np.testing.assert_allclose(variance[1], exact.variance, rtol=1e-8, atol=1e-12)
     np.testing.assert_allclose(gain[0], Posterior(prior, noise).design_gain(), rtol=1e-8)
@@ -359,14 +362,14 @@ def test_the_policy_says_which_observation_it_needs() -> None:
         )
 
 
-@given(bought=st.lists(st.sets(st.integers(0, 35), max_size=20), min_size=1, max_size=3))
+@given(bought=selections(36))
 @settings(max_examples=25, deadline=None)
 def test_the_posterior_variance_of_a_batch_is_the_exact_one(bought: list[set[int]]) -> None:
     prior = JOINT.for_slide(toy_slide(side=6).public)
     mask = torch.zeros(len(bought), 36, dtype=torch.float64)
     for row, spots in enumerate(bought):
         mask[row, sorted(spots)] = 1
-    variance = posterior_variance(torch.from_numpy(prior), mask, 0.1)
+    variance = posterior_variance(torch.from_numpy(prior), Purchases.of(mask), 0.1)
     for row, spots in enumerate(bought):
         exact = Posterior(prior, 0.1)
         for spot in spots:
@@ -374,7 +377,7 @@ def test_the_posterior_variance_of_a_batch_is_the_exact_one(bought: list[set[int
         np.testing.assert_allclose(variance[row], exact.variance, rtol=1e-7, atol=1e-10)
 
 
-@given(bought=st.lists(st.sets(st.integers(0, 35), max_size=20), min_size=1, max_size=3))
+@given(bought=selections(36))
 @settings(max_examples=25, deadline=None)
 def test_what_changes_is_what_its_formula_says(bought: list[set[int]]) -> None:
     public = toy_slide(side=6).public

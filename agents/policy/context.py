@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch.nn import functional
 
 from agents.policy.feedback import (
     LEAST_NOVELTY,
@@ -15,10 +15,12 @@ from agents.policy.feedback import (
     feedback_inputs,
 )
 from agents.policy.inputs import ROUGH_NOISE, FeatureProjection, InputSettings, SlideInputs
+from agents.policy.purchases import Purchases, nearest_purchase
 
 N_PROGRESS = 2
 PRIORS = ("design", "spread", "cover", "distance", "plan")
 COVERED = 1e-4  # share of the tissue below which a spot shows nothing new
+TOTAL = partial(torch.sum, dim=0)
 FAR = 100.0  # distance to the nearest purchase, at most; what it is before the first
 
 
@@ -43,14 +45,8 @@ class SpotBatch(NamedTuple):
         return self.dynamic.shape[-1] == 0
 
 
-def purchases(mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Return the bought spots of each selection mask, (B, N): B tensors of indices, ascending."""
-    sizes = mask.count_nonzero(dim=1).tolist()
-    return torch.split(mask.nonzero()[:, 1], sizes)
-
-
 def design_gain(
-    factor: torch.Tensor, mask: torch.Tensor, noise: float
+    factor: torch.Tensor, bought: Purchases, noise: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the A-optimal design gain and the posterior variance after each selection.
 
@@ -63,8 +59,8 @@ def design_gain(
     factor
         U, (N, r), with orthogonal columns as :func:`scr2st_env.gaussian_process.low_rank` makes
         them.
-    mask
-        Selection masks, (B, N), 0 or 1.
+    bought
+        By B observations.
     noise
         Noise variance s.
 
@@ -74,12 +70,15 @@ def design_gain(
         Each (B, N).
     """
     n_spots, rank = factor.shape
-    rows = [factor[spots] for spots in purchases(mask)]
-    information = torch.stack([bought.T @ bought for bought in rows]) / noise
-    precision = information + torch.eye(rank, dtype=factor.dtype)  # (B, r, r)
+
+    def information(rows: torch.Tensor) -> torch.Tensor:
+        return rows.T @ rows / noise
+
+    unit = torch.eye(rank, dtype=factor.dtype)
+    precision = bought.accumulate(unit, factor.__getitem__, torch.add, information)  # (B, r, r)
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(precision))
     lengths = factor.square().sum(0)
-    gain, variance = mask.new_empty(mask.shape), mask.new_empty(mask.shape)
+    gain, variance = factor.new_empty(2, bought.n_observations, n_spots)
     spread = factor.new_empty(n_spots, rank)  # written over: it stays in the processor's cache
     for row, covariance in enumerate(inverse):
         torch.mm(factor, covariance, out=spread)
@@ -88,17 +87,18 @@ def design_gain(
     return gain / (variance + noise) / n_spots, variance
 
 
-def posterior_variance(covariance: torch.Tensor, mask: torch.Tensor, noise: float) -> torch.Tensor:
+def posterior_variance(covariance: torch.Tensor, bought: Purchases, noise: float) -> torch.Tensor:
     """Return the exact posterior variance of all spots after each selection.
 
-    K_ii - |L^-1 K_Si|^2 with L L' = K_SS + s I (Rasmussen & Williams 2006, eq. 2.26); O(k^2 N).
+    K_ii - |L^-1 K_Si|^2 with L L' = K_SS + s I (Rasmussen & Williams 2006, eq. 2.26); O(k^2 N) for
+    an episode, as the first rows of L^-1 K_S are those of its earlier observations.
 
     Parameters
     ----------
     covariance
         Prior covariance K, (N, N).
-    mask
-        Selection masks of at most k spots, (B, N), 0 or 1.
+    bought
+        At most k spots, by B observations.
     noise
         Noise variance s.
 
@@ -107,32 +107,16 @@ def posterior_variance(covariance: torch.Tensor, mask: torch.Tensor, noise: floa
     torch.Tensor
         (B, N).
     """
-    variance = covariance.diagonal().repeat(len(mask), 1)
-    for row, spots in enumerate(purchases(mask)):
+
+    def explained(spots: torch.Tensor) -> torch.Tensor:
         across = covariance[spots]  # (k, N)
         unit = torch.eye(len(spots), dtype=across.dtype)
         root = torch.linalg.cholesky(across[:, spots] + noise * unit)
         # Inverting the small matrix and multiplying is twice as fast as solving for all spots.
         inverse = torch.linalg.solve_triangular(root, unit, upper=False)
-        variance[row] -= (inverse @ across).square_().sum(0)
-    return variance
+        return (inverse @ across).square_()
 
-
-def nearest_purchase(distances: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Return the distance of every spot to the nearest bought one, (B, N); inf before the first.
-
-    Parameters
-    ----------
-    distances
-        Between spots, (N, N), symmetric.
-    mask
-        Selection masks, (B, N), 0 or 1.
-    """
-    nearest = mask.new_full(mask.shape, torch.inf)
-    for row, spots in enumerate(purchases(mask)):
-        if len(spots):
-            torch.amin(distances[spots], 0, out=nearest[row])
-    return nearest
+    return bought.accumulate(covariance.diagonal(), explained, torch.sub, TOTAL)
 
 
 def standardise(values: torch.Tensor, over: torch.Tensor) -> torch.Tensor:
@@ -185,19 +169,20 @@ def spot_context(
     wanted = dict(zip(PRIORS, (weights != 0).tolist(), strict=True))
     guess = dict.fromkeys(PRIORS, torch.zeros_like(mask))
     groups: list[torch.Tensor] = []
+    bought = Purchases.of(mask)
     if settings.posterior or wanted["design"]:
-        gain, variance = design_gain(slide.factor, mask, settings.kernel.noise)
+        gain, variance = design_gain(slide.factor, bought, settings.kernel.noise)
         guess["design"] = standardise(gain.clamp(min=1e-12).log(), available > 0)
     if settings.posterior or wanted["spread"]:
-        rough = posterior_variance(slide.rough, mask, ROUGH_NOISE)
+        rough = posterior_variance(slide.rough, bought, ROUGH_NOISE)
         guess["spread"] = standardise(rough.clamp(min=1e-6).log(), available > 0)
     if settings.seen or wanted["cover"]:
-        log_unseen = _log_unseen(slide, mask)
+        log_unseen = _log_unseen(slide, bought)
     if wanted["cover"]:
         covered = (log_unseen[0].exp() * slide.tissue) @ slide.similarity[0]
         guess["cover"] = standardise((covered / slide.tissue.sum() + COVERED).log(), available > 0)
     if settings.distances or wanted["distance"]:
-        nearest = nearest_purchase(slide.away, mask)
+        nearest = nearest_purchase(slide.away, bought)
         guess["distance"] = standardise(nearest.clamp(min=0.1, max=1e3).log(), available > 0)
     if settings.seen:
         typical = slide.similarity.sum(-1).mean(-1)[:, None, None]
@@ -208,7 +193,8 @@ def spot_context(
     if settings.distances:
         groups.append(nearest.clamp(min=0.1, max=FAR).log())
         groups += [
-            nearest_purchase(unlike, mask).clamp(min=0.1, max=FAR).log() for unlike in slide.unlike
+            nearest_purchase(unlike, bought).clamp(min=0.1, max=FAR).log()
+            for unlike in slide.unlike
         ]
     groups += [mask, available] if groups or known else []
     if known:
@@ -235,12 +221,11 @@ def _shown(
     return [*inputs.unbind(-1), standardise(novelty, available > 0)]
 
 
-def _log_unseen(slide: SlideInputs, mask: torch.Tensor) -> torch.Tensor:
+def _log_unseen(slide: SlideInputs, bought: Purchases) -> torch.Tensor:
     """Return the logarithm of what remains unseen of each spot, (L, B, N)."""
-    spots = purchases(mask)
-    starts = torch.tensor([0, *(len(bought) for bought in spots[:-1])]).cumsum(0)
-    summed = functional.embedding_bag(torch.cat(spots), slide.unseen, starts, mode="sum")
-    return summed.view(len(mask), -1, slide.n_spots).transpose(0, 1)
+    everything = torch.zeros_like(slide.unseen[0])
+    summed = bought.accumulate(everything, slide.unseen.__getitem__, torch.add, TOTAL)
+    return summed.view(bought.n_observations, -1, slide.n_spots).transpose(0, 1)
 
 
 def n_spot_inputs(settings: InputSettings, projection: FeatureProjection) -> int:
