@@ -134,9 +134,9 @@ class MemoryBank:
         similarity, indices = self._nearest_rows.search(queries, wanted + (own is not None))
         if own is None:
             return indices, similarity
-        # a stable sort moves the query itself to the end and leaves the order of all others
-        order = np.argsort(indices == own[:, None], axis=1, kind="stable")[:, :wanted]
-        return np.take_along_axis(indices, order, 1), np.take_along_axis(similarity, order, 1)
+        left_out = indices == own[:, None]
+        left_out[~left_out.any(axis=1), -1] = True  # the query itself, or one too many
+        return indices[~left_out].reshape(-1, wanted), similarity[~left_out].reshape(-1, wanted)
 
 
 def majority(types: Indices, n_types: int) -> Mask:
