@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -26,6 +27,8 @@ from agents import load_agent
 from agents.baselines.space import metric_space
 from agents.lookahead.agent import LookaheadAgent
 from agents.lookahead.programs import ExpressionPrograms
+from agents.policy.context import PRIORS
+from agents.start import untrained_agent
 from benchmarks.large_slides import PURCHASES_PER_RANK, ROUND, print_loss, print_round
 from scr2st_env import Slide
 from scr2st_env.gaussian_process import Kernel
@@ -61,6 +64,7 @@ PICKERS = (
     "posterior-sampling",
     "scrl",
     "lookahead",
+    "learned",
     "ensemble-uncertainty",
 )
 
@@ -134,8 +138,16 @@ def big_slide(n_spots: int) -> tuple[PublicSlide, NDArray[np.float32]]:
     return slide.public, shown[:, N_FEATURES:].astype(np.float32)
 
 
-def player(name: str) -> Any:
-    """Return the agent of a name; the one that looks ahead as if it had learned three programs."""
+def player(name: str, slide: PublicSlide) -> Any:
+    """Return the agent of a name; those that learn as if they had.
+
+    The spot policy takes as long with any weights; its prior is the one that plans ahead. The agent
+    that looks ahead has three programs.
+    """
+    if name == "learned":
+        agent = untrained_agent([slide])
+        agent.network.prior.copy_(torch.eye(len(PRIORS))[PRIORS.index("plan")])
+        return agent
     if name != "lookahead":
         return load_agent(name)
     directions = np.random.default_rng(0).normal(size=(WIDTH, 3))
@@ -160,7 +172,7 @@ class Timing(NamedTuple):
 def timed_episode(name: str, slide: PublicSlide, shown: NDArray[np.float32]) -> Timing:
     """Let an agent buy a tenth of the spots; the first pick, which may plan, counts as set-up."""
     budget = round(BUDGET * slide.n_spots)
-    agent = player(name)
+    agent = player(name, slide)
     picks = np.full(budget, -1, np.int32)
     observation: dict[str, Any] = {
         "mask": np.zeros(slide.n_spots, np.int8),

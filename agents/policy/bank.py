@@ -21,6 +21,7 @@ TENSORS = (
     "static",
     "place",
     "similarity",
+    "typical",
     "unseen",
     "factor",
     "rough",

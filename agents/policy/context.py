@@ -6,6 +6,7 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
+from torch.nn import functional
 
 from agents.policy.feedback import (
     LEAST_NOVELTY,
@@ -185,7 +186,7 @@ def spot_context(
         nearest = nearest_purchase(slide.away, bought)
         guess["distance"] = standardise(nearest.clamp(min=0.1, max=1e3).log(), available > 0)
     if settings.seen:
-        typical = slide.similarity.sum(-1).mean(-1)[:, None, None]
+        typical = slide.typical[:, None, None]
         novelty = log_unseen.exp() @ slide.similarity  # (L, B, N)
         groups += [*log_unseen.clamp(min=-3), *torch.log(novelty / typical + 0.02)]
     if settings.posterior:
@@ -223,8 +224,13 @@ def _shown(
 
 def _log_unseen(slide: SlideInputs, bought: Purchases) -> torch.Tensor:
     """Return the logarithm of what remains unseen of each spot, (L, B, N)."""
+
+    def total(spots: torch.Tensor) -> torch.Tensor:
+        return functional.embedding_bag(spots.unsqueeze(0), slide.unseen, mode="sum")[0]
+
+    # Summed as they are gathered: as a copy, the rows of many purchases would be half of all.
     everything = torch.zeros_like(slide.unseen[0])
-    summed = bought.accumulate(everything, slide.unseen.__getitem__, torch.add, TOTAL)
+    summed = bought.accumulate(everything, torch.as_tensor, torch.add, total)
     return summed.view(bought.n_observations, -1, slide.n_spots).transpose(0, 1)
 
 

@@ -165,6 +165,8 @@ class SlideInputs:
     similarity
         How much of spot j is seen when spot i is measured, in [0, 1], at each length scale in
         space and in features, (L, N, N).
+    typical
+        How much the mean spot sees of all, at each length scale, (L,).
     unseen
         log(1 - similarity), side by side, (N, L N): a selection mask times this is the logarithm of
         what remains unseen of every spot.
@@ -191,6 +193,7 @@ class SlideInputs:
     static: torch.Tensor  # (N, F)
     place: torch.Tensor  # (N, 2)
     similarity: torch.Tensor  # (L, N, N)
+    typical: torch.Tensor  # (L,)
     unseen: torch.Tensor  # (N, L N)
     factor: torch.Tensor  # (N, r)
     rough: torch.Tensor  # (N, N)
@@ -231,7 +234,8 @@ def describe(
     """
     components = projection.apply(slide)
     similarity = _similarity(slide, components, n_measured, settings)
-    surroundings = np.log(similarity.sum(axis=2)).T  # (N, L)
+    seen = similarity.sum(axis=2)  # (L, N)
+    surroundings = np.log(seen).T
     tissue = np.log1p(slide.tissue_density / slide.tissue_density.mean())
     return SlideInputs(
         fingerprint=slide.fingerprint,
@@ -241,6 +245,7 @@ def describe(
         ),
         place=_tensor(slide.pitch_coordinates.astype(np.float64)),
         similarity=_tensor(similarity),
+        typical=_tensor(seen.mean(axis=1)),
         unseen=_tensor(np.concatenate(np.log1p(-SEEN * similarity), axis=1)),
         factor=_factor(settings.kernel, slide, settings, projection),
         rough=_tensor(_matern(slide.pitch_coordinates, ROUGH_LENGTH)),
