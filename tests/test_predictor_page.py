@@ -5,6 +5,7 @@ from typing import Any
 
 import anndata
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from pages import page, python_blocks, section, table
@@ -48,7 +49,7 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         "features": slide.public.standardised_features,
         "coordinates": slide.public.pitch_coordinates,
         "expression": slide.expression(genes)[bought],
-        "composition": slide.hidden.types[bought],
+        "composition": pd.DataFrame(slide.hidden.types[bought], columns=slide.hidden.type_names),
     }
     monkeypatch.chdir(tmp_path)
     exec(blocks[0], names)  # noqa: S102
