@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
@@ -103,11 +104,16 @@ class Predictor(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sk
         Raises
         ------
         InputError
-            If an array has the wrong shape or is not finite, the cohort has other genes or
-            features, or there are fewer than two measured spots and no cohort.
+            If an array has the wrong shape or is not finite, the cohort is none, or has other
+            genes or features, or there are fewer than two measured spots and no cohort.
         """
         features = checked_features(self, X, learn=True)
         expression = checked_expression(Y, len(features))
+        if not isinstance(cohort, Cohort | None):
+            raise InputError(
+                f"cohort must be a Cohort, got {type(cohort).__name__}; make one with "
+                "Cohort.from_slides"
+            )
         n_spots = len(features)
         if n_spots < 2 and cohort is None:
             raise InputError(
@@ -195,7 +201,7 @@ class Predictor(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sk
         Raises
         ------
         InputError
-            As :meth:`predict`, and if y lacks a gene.
+            As :meth:`predict`, and if y lacks a gene or has another number of them.
         """
         names, truth = column_names(y), y
         if names and self.genes_ and names != self.genes_:
@@ -204,6 +210,12 @@ class Predictor(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sk
             place = {gene: index for index, gene in enumerate(names)}
             truth = np.asarray(y)[:, [place[gene] for gene in self.genes_]]
         predicted = self.predict(X, coordinates=coordinates, encoder=encoder)
+        shape = shape_of(truth, "y")
+        if shape[:1] != predicted.shape[:1] or math.prod(shape) != predicted.size:
+            raise InputError(
+                f"y has shape {shape}, the prediction {predicted.shape}; "
+                "give a row per spot and the genes of fit"
+            )
         return float(r2_score(truth, predicted, sample_weight=sample_weight))
 
     def __sklearn_tags__(self) -> Any:

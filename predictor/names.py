@@ -82,14 +82,21 @@ def composition(cell_types: Any, n_spots: int) -> tuple[FloatArray, tuple[str, .
     Raises
     ------
     InputError
-        If the shape is wrong or a value is not finite.
+        If the shape is wrong, a value is not finite or negative, or a label is missing.
     """
+    import pandas as pd
+
     if np.ndim(cell_types) == 1 and len(cell_types) == n_spots:
+        if pd.isna(np.asarray(cell_types, object)).any():
+            raise InputError("cell_types lacks the label of some spots; leave these spots out")
         labels = np.asarray(cell_types).astype(str)
         names, codes = np.unique(labels, return_inverse=True)
         one_hot = np.eye(len(names), dtype=np.float32)[codes]
         return finite_matrix(one_hot, "cell_types"), tuple(names.tolist())
-    return finite_matrix(cell_types, "cell_types", n_spots), column_names(cell_types)
+    shares = finite_matrix(cell_types, "cell_types", n_spots)
+    if (shares < 0).any():
+        raise InputError("cell_types has negative shares; give the composition of every spot")
+    return shares, column_names(cell_types)
 
 
 def align_types(

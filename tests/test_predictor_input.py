@@ -77,6 +77,16 @@ REFUSED: dict[str, tuple[Callable[[Any, Data], Any], str]] = {
         lambda p, d: p.fit(d.X, d.Y, cell_types=spoilt(d.types, np.nan)),
         "cell_types has NaN",
     ),
+    "negative shares": (lambda p, d: p.fit(d.X, d.Y, cell_types=-d.types), "negative shares"),
+    "a spot without a label": (
+        lambda p, d: p.fit(d.X, d.Y, cell_types=[*["tumour"] * 19, None]),
+        "lacks the label",
+    ),
+    "arrays as a cohort": (lambda p, d: p.fit(d.X, d.Y, cohort=(d.X, d.Y)), "a Cohort, got tuple"),
+    "a truth of fewer genes": (
+        lambda p, d: p.fit(d.X, d.Y).score(d.X, d.Y[:, 1:]),
+        r"y has shape \(20, 7\), the prediction \(20, 8\)",
+    ),
     "no expression": (lambda p, d: p.fit(d.X, None), "target y is None"),
     "no genes": (lambda p, d: p.fit(d.X, d.Y[:, :0]), "at least one gene|0 feature"),
     "a row too few": (lambda p, d: p.fit(d.X, d.Y[:-1]), "19 rows"),

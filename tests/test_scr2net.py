@@ -453,6 +453,9 @@ def test_uncertainty_is_of_the_right_size_and_larger_where_it_knows_less() -> No
         {"learning_rate": 0.0},
         {"contrastive_weight": -1.0},
         {"retrieval_temperature": float("nan")},
+        {"random_state": None},
+        {"device": "teapot"},
+        {"device": "cuda:99"},
     ],
 )
 def test_parameters_out_of_range_are_refused_by_fit(options: dict[str, Any]) -> None:
@@ -462,12 +465,29 @@ def test_parameters_out_of_range_are_refused_by_fit(options: dict[str, Any]) -> 
     assert "\n" not in str(caught.value)
 
 
+def test_a_cohort_of_one_spot_teaches_nothing() -> None:
+    features, expression, *_ = tissue(10)
+    with pytest.raises(InputError, match="the cohort has one spot"):
+        SCR2Net(width=8).fit(features, expression, cohort=Cohort(features[:1], expression[:1]))
+
+
 def test_clones_have_the_same_parameters() -> None:
     model = SCR2Net(width=8, experts=("linear",), random_state=4)
     assert clone(model).get_params() == model.get_params()
 
 
 # --- saving ----------------------------------------------------------------------------------
+
+
+def test_numbers_of_numpy_serve_as_parameters_and_are_saved(tmp_path: Path) -> None:
+    features, expression, *_ = tissue(20)
+    grid = {"width": np.arange(8, 9)[0], "n_neighbors": np.arange(5, 6)[0], "epochs": np.int64(2)}
+    model = SCR2Net(**grid, learning_rate=np.float32(1e-3), random_state=np.int64(3))
+    predicted = model.fit(features, expression).predict(features)
+    model.save(tmp_path / "model.safetensors")
+    loaded = SCR2Net.load(tmp_path / "model.safetensors")
+    assert loaded.get_params()["n_neighbors"] == 5
+    np.testing.assert_array_equal(loaded.predict(features), predicted)
 
 
 @pytest.mark.parametrize(

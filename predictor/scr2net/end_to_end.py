@@ -19,13 +19,12 @@ from predictor.scr2net.pretraining import cohort_examples
 from predictor.scr2net.training import (
     Examples,
     Settings,
-    device_of,
     mixed_precision,
     network_loss,
     soft_labels,
 )
 from scr2st_env.encoders.base import get_encoder
-from scr2st_env.encoders.frozen import FrozenEncoder
+from scr2st_env.encoders.frozen import FrozenEncoder, chosen_device
 from scr2st_env.encoders.pooling import returned
 from scr2st_env.encoders.preprocessing import IMAGENET, Preprocessing
 from scr2st_env.encoders.small_network import SmallNetwork
@@ -151,7 +150,7 @@ def train_end_to_end(
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         learner = _learner(backbone, examples.targets.shape[1], settings.width)
-        learner.to(device_of(settings.device))
+        learner.to(chosen_device(settings.device))
         rate = backbone_learning_rate
         if rate is None:
             rate = settings.learning_rate * (1.0 if backbone is None else 0.1)

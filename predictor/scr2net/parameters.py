@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from predictor.scr2net.experts import EXPERTS
 from predictor.scr2net.training import Settings
 from scr2st_env.arrays import is_count
@@ -35,12 +37,24 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     for name in (*COUNTS, *(() if parameters["n_types"] is None else ("n_types",))):
         if not is_count(parameters[name], 1):
             raise InputError(f"{name} must be at least 1, got {parameters[name]!r}")
+    if not is_count(parameters["random_state"], 0):
+        raise InputError(
+            f"random_state must be a whole number, the seed, got {parameters['random_state']!r}"
+        )
     for name in POSITIVE:
         if not parameters[name] > 0:
             raise InputError(f"{name} must be positive, got {parameters[name]}")
     for name in NOT_NEGATIVE:
         if not parameters[name] >= 0:
             raise InputError(f"{name} must not be negative, got {parameters[name]}")
+
+
+def plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters with Python's numbers for NumPy's, which a grid may hold."""
+    return {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in parameters.items()
+    }
 
 
 def settings_of(parameters: Mapping[str, Any]) -> Settings:
@@ -55,6 +69,7 @@ def settings_of(parameters: Mapping[str, Any]) -> Settings:
     -------
     Settings
     """
+    parameters = plain(parameters)
     n_neighbors, n_types = parameters["n_neighbors"], parameters["n_types"]
     return Settings(
         width=parameters["width"],

@@ -11,6 +11,7 @@ from predictor.base import Cohort, gene_spread
 from predictor.ridge import cohort_coefficients
 from predictor.scr2net.modules import Network
 from predictor.scr2net.training import Examples, Settings, train
+from scr2st_env.errors import InputError
 
 if TYPE_CHECKING:
     from predictor.base import Matrix
@@ -70,7 +71,14 @@ def pretrain(cohort: Cohort, settings: Settings) -> PretrainedCohort:
     Returns
     -------
     PretrainedCohort
+
+    Raises
+    ------
+    InputError
+        If the cohort has one spot only.
     """
+    if len(cohort.features) < 2:
+        raise InputError("the cohort has one spot, which teaches nothing; leave cohort= out")
     spread = gene_spread(cohort.centred_expression)
     coefficients = cohort_coefficients(cohort) / spread
     skip = np.zeros(len(coefficients)), coefficients

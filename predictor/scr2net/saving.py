@@ -16,9 +16,11 @@ from predictor.scr2net.experts import Blend, Expert, Interpolation, Linear, Regr
 from predictor.scr2net.gate import ProgramGate
 from predictor.scr2net.kriging import Kriging
 from predictor.scr2net.modules import Network, Sizes
+from predictor.scr2net.parameters import plain
 from predictor.scr2net.retrieval import MemoryBank
-from predictor.scr2net.training import Settings, device_of
+from predictor.scr2net.training import Settings
 from scr2st_env.embedders.storage import load_arrays, save_arrays
+from scr2st_env.encoders.frozen import chosen_device
 from scr2st_env.gaussian_process import Kernel
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ def save(path: str | Path, parameters: Mapping[str, Any], attributes: Mapping[st
         "base.coefficients": blend.base.coefficients,
     }
     about: dict[str, Any] = {
-        "parameters": dict(parameters),
+        "parameters": plain(parameters),
         "attributes": {},
         "experts": list(blend.experts),
         "weights": blend.weights,
@@ -161,4 +163,5 @@ def _network(arrays: Arrays, about: dict[str, Any]) -> Network:
         if name.startswith(NETWORK)
     }
     network.load_state_dict(state)
-    return network.eval().to(device_of("auto" if about["device"] == "cuda" else about["device"]))
+    place = "auto" if about["device"] == "cuda" else about["device"]
+    return network.eval().to(chosen_device(place))

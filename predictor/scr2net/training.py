@@ -13,6 +13,7 @@ from torch.nn import functional
 from predictor.scr2net.losses import info_nce, matching, pearson_loss, soft_label_loss
 from predictor.scr2net.modules import Network, Sizes
 from predictor.scr2net.retrieval import MemoryBank
+from scr2st_env.encoders.frozen import chosen_device
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,13 +72,6 @@ def joined(first: Examples, second: Examples) -> Examples:
     )
 
 
-def device_of(name: str) -> torch.device:
-    """Return the device of a name; "auto" is cuda where there is one, else cpu."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
 def mixed_precision(device: torch.device) -> torch.autocast:
     """Return the context in which a GPU multiplies at half precision; elsewhere it does nothing.
 
@@ -107,7 +101,7 @@ def train(
     Network
         In evaluation mode.
     """
-    device = device_of(settings.device)
+    device = chosen_device(settings.device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
         network = _new_network(examples, settings).to(device)
