@@ -349,6 +349,7 @@ def fake_conch() -> SimpleNamespace:
 
 
 def test_conch_runs_through_its_authors_package(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "conch.open_clip_custom", None)
     with pytest.raises(InputError, match="conch needs its authors' package; pip install git"):
         get_encoder("conch")
     monkeypatch.setitem(sys.modules, "conch.open_clip_custom", fake_conch())
