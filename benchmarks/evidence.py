@@ -86,6 +86,12 @@ def compared(results: Results) -> Iterator[tuple[str, str]]:
         yield from ((judge, PREDICTION) for judge in results.config.judges)
 
 
+def compared_scores(results: Results) -> pd.DataFrame:
+    """Return the scores by which agents are compared; ``results.csv`` has all metrics."""
+    chosen = pd.DataFrame(compared(results), columns=["judge", "metric"])
+    return results.scores.merge(chosen, on=["judge", "metric"])
+
+
 def section_differences(results: Results) -> pd.DataFrame:
     """Return every agent's difference to random on every section, averaged over seeds.
 
@@ -95,8 +101,7 @@ def section_differences(results: Results) -> pd.DataFrame:
         Columns patient, slide, agent, budget, judge, metric and difference.
     """
     keys = ["patient", "slide", "judge", "metric", "budget"]
-    chosen = pd.DataFrame(compared(results), columns=["judge", "metric"])
-    scores = results.scores.merge(chosen, on=["judge", "metric"])
+    scores = compared_scores(results)
     scores = scores[scores["budget"].isin(results.config.budgets)]
     wide = scores.pivot_table(index=keys, columns="agent", values="value", aggfunc="mean")
     gains = wide.sub(wide[BASELINE], axis=0).drop(columns=BASELINE)

@@ -253,7 +253,7 @@ def test_the_expected_novelty_finds_the_rich_quarter() -> None:
     score = evaluate([*others, agent], env, seeds=range(1)).groupby("agent").reward.mean()
     assert score["random"] < 0.52
     assert score["design"] < 0.52
-    assert score["novelty"] > 0.56
+    assert score["novelty"] > 0.58
     assert score["reward-oracle"] > score["novelty"]
 
 

@@ -12,6 +12,7 @@ from benchmarks.evidence import (
     BASELINE,
     MISSION,
     compared,
+    compared_scores,
     gains,
     n_patients,
     patient_means,
@@ -39,7 +40,7 @@ def tables(results: Results) -> dict[str, pd.DataFrame]:
     """Return every table of a report by the name of its file."""
     return {
         "summary": summary(results),
-        "patients": patient_means(results.scores),
+        "patients": patient_means(compared_scores(results)),
         "contrasts": contrasts(results),
         "sections": section_differences(results),
         "gains": gains(results),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PAGE = "index.html"
 MARKDOWN = "README.md"
 MARKDOWN_DPI = 90
-DIGITS = 6  # of numbers in tables
+DIGITS = 7  # of numbers in tables
 
 
 def write_report(results: Results, output: str | Path | None = None) -> Path:
